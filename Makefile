@@ -1,0 +1,144 @@
+# lockstep: parallel programs from one thread to a cluster. The tree is the list of programs:
+# layer/topic/program.c becomes $(BUILD)/layer/topic/program. See README.md and docs/design.md.
+#
+#   make deps run | deps check    installs what the other goals on the line need, then does them
+#   make [MPI=openmpi|mpich] [CC=gcc|clang] [MODE=debug|asan|tsan] [NATIVE=1]
+#   make run P=PROGRAM N=RANKS T=THREADS ARGS="..."       make check [TEST=path ...]
+#   make list | stress | install [PREFIX= DESTDIR=] | format | tidy | clean
+
+VERSION := 0.1.0
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+MPICC   := $(or $(shell command -v mpicc$(MPI:%=.%)),mpicc)
+BUILD   := build$(if $(filter mpich,$(MPI)),-mpich)$(if $(findstring clang,$(CC)),-clang)$(MODE:%=-%)
+PREFIX  := /usr/local
+P := scatter
+N := 4
+
+# ---- make deps GOAL ...: nothing may be looked for before it has run, so the goals get a make of
+# their own, after it.
+ifneq ($(filter deps,$(MAKECMDGOALS)),)
+.NOTPARALLEL:
+goals := $(filter-out deps,$(MAKECMDGOALS))
+.PHONY: deps $(goals)
+deps:
+	@CC='$(CC)' MPI='$(MPI)' .ci/deps $(goals)
+$(goals): deps
+	@+$(MAKE) --no-print-directory $@
+else
+
+# ---- What is here. A topic needs its layer's libraries and its own; without one it is left out.
+has_mpi     := $(shell command -v $(MPICC))
+try         = $(shell $(CC) $(CPPFLAGS) $(CFLAGS) $(1) -fsyntax-only -x c /dev/null 2>&1 || echo no)
+has_hwloc   := $(if $(call try,-include hwloc.h),,yes)
+has_openmp  := $(if $(call try,-fopenmp -include omp.h),,yes)
+has_jansson := $(if $(call try,-include jansson.h),,yes)
+has_uv      := $(if $(call try,-include uv.h),,yes)
+
+needs_local/async := uv
+needs_local/data  := openmp
+needs_mpi         := mpi
+needs_hybrid      := mpi hwloc openmp
+
+topics  := $(sort $(patsubst %/,%,$(dir $(wildcard local/*/*.c mpi/*/*.c hybrid/*/*.c))))
+needs    = $(needs_$(firstword $(subst /, ,$(1)))) $(needs_$(1))
+lacks    = $(strip $(foreach n,$(call needs,$(1)),$(if $(has_$(n)),,$(n))))
+present := $(foreach t,$(topics),$(if $(call lacks,$(t)),,$(t)))
+absent  := $(filter-out $(present),$(topics))
+
+programs := $(patsubst %.c,%,$(wildcard $(addsuffix /*.c,$(filter-out %/lib,$(present)))))
+units    := $(patsubst %.c,%,$(wildcard tests/unit/local/*.c \
+            $(if $(has_mpi),tests/unit/mpi/*.c) $(if $(filter hybrid/lib,$(present)),tests/unit/hybrid/*.c)))
+
+# ---- How it is built. No -march=native: login and compute nodes differ; NATIVE=1 asks for it.
+# Tables of options leave the fields that do not apply to zero.
+warnings := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
+            -Wno-missing-field-initializers
+CFLAGS   := $(if $(filter debug,$(MODE)),-O0,-O2) -g
+flags     = -std=c17 -D_XOPEN_SOURCE=700 -I. -pthread -MMD -MP $(warnings) \
+            -DLOCKSTEP_VERSION='"$(VERSION)"' $(has_jansson:yes=-DHAVE_JANSSON) $(flags_$(MODE)) \
+            $(if $(NATIVE),-march=native) $(CPPFLAGS) $(CFLAGS)
+flags_asan := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+flags_tsan := -fsanitize=thread
+libraries_local  := local/lib
+libraries_mpi    := mpi/lib local/lib
+libraries_hybrid := hybrid/lib mpi/lib local/lib
+
+# The layer of layer/topic/program, also of tests/unit/layer/program: who compiles and links it.
+layer    = $(firstword $(subst /, ,$(patsubst tests/unit/%,%,$(1))))
+compiler = $(if $(filter local,$(call layer,$(1))),$(CC),OMPI_CC='$(CC)' MPICH_CC='$(CC)' $(MPICC))
+openmp   = $(if $(filter openmp,$(call needs,$(call layer,$(1))) $(call needs,$(patsubst %/,%,$(dir $(1))))),-fopenmp)
+archives = $(patsubst %,$(BUILD)/%.a,$(filter $(present),$(libraries_$(call layer,$(1)))))
+linked   = -lm $(has_jansson:yes=-ljansson) $(if $(filter hybrid,$(call layer,$(1))),-lhwloc) \
+           $(if $(filter local/async/%,$(1)),-luv) $(if $(filter tests/%,$(1)),-lcmocka)
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+.SECONDEXPANSION:
+.PHONY: all run check stress list install format tidy clean
+
+all: $(programs:%=$(BUILD)/%)
+	@$(foreach t,$(filter-out %/lib,$(absent)),echo "left out: $(t) needs $(call lacks,$(t)): make deps all";)
+
+$(BUILD)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(call compiler,$*) $(flags) $(call openmp,$*) -c -o $@ $<
+
+objects = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)/*.c $(1)/*/*.c))
+$(BUILD)/local/lib.a: $(call objects,local/lib)
+$(BUILD)/mpi/lib.a: $(call objects,mpi/lib)
+$(BUILD)/hybrid/lib.a: $(call objects,hybrid/lib)
+$(BUILD)/%/lib.a:
+	@rm -f $@
+	@ar rcs $@ $^
+
+# The head comment of a program is its manual: --help prints it, without the Test lines.
+$(BUILD)/%.about.c: %.c
+	@mkdir -p $(@D)
+	@awk 'BEGIN { print "extern const char program_name[], program_about[];\n" \
+	              "const char program_name[] = \"$(notdir $*)\";\nconst char program_about[] =" } \
+	      / \*\// { exit } \
+	      NR > 1 && !/^ \* Test/ { sub(/^ \* ?/, ""); gsub(/[\\"]/, "\\\\&"); print "\"" $$0 "\\n\"" } \
+	      END { print ";" }' $< >$@
+$(BUILD)/%.about.o: $(BUILD)/%.about.c
+	@$(CC) -std=c17 $(CFLAGS) -c -o $@ $<
+
+$(programs:%=$(BUILD)/%) $(units:%=$(BUILD)/%): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/%.about.o $$(call archives,$$*)
+	$(call compiler,$*) $(flags_$(MODE)) $(CFLAGS) -pthread $(call openmp,$*) $(LDFLAGS) -o $@ $^ $(call linked,$*)
+
+run: all
+	@LOCKSTEP_BUILD=$(BUILD) jobs/launch -n $(N) $(T:%=-t %) $(P) $(ARGS)
+
+# ---- Tests: each file is a test file, tests/harness turns it into TAP. With Open MPI's build the
+# MPI programs run under MPICH as well, where it is installed.
+second := $(if $(MPI)$(MODE),,$(if $(and $(shell command -v mpicc.mpich),$(shell command -v mpicc.openmpi)),mpich))
+tests  := $(sort $(programs:%=%.c) $(units:%=%.c) $(wildcard tests/*.bats tests/jobs/*.bats tests/docs/*.bats tests/cluster/*.bats))
+TEST   := $(tests)
+chosen  = $(sort $(foreach t,$(TEST),$(filter $(t:/=)%,$(tests))))
+
+check: all $(units:%=$(BUILD)/%)
+	$(if $(second),@+$(MAKE) --no-print-directory -s MPI=$(second) all)
+	@LOCKSTEP_BUILD=$(BUILD) LOCKSTEP_SECOND=$(second:%=build-%) MODE=$(MODE) \
+	    prove --exec tests/harness $(or $(chosen),$(error TEST=$(TEST): no such test))
+
+stress: all
+	@LOCKSTEP_BUILD=$(BUILD) prove --exec tests/harness $(wildcard tests/stress/*.bats)
+
+list:
+	@$(foreach p,$(programs),sed -n 's|^ \* $(notdir $(p)) - |$(dir $(p))$(notdir $(p))\t|p' $(p).c | head -n 1;) :
+
+install: all
+	@for p in $(programs); do install -D $(BUILD)/$$p $(DESTDIR)$(PREFIX)/libexec/lockstep/$$p || exit 1; done
+	@for j in jobs/*; do install -D $$j $(DESTDIR)$(PREFIX)/share/lockstep/$$j || exit 1; done
+
+format:
+	clang-format -i $(shell git ls-files '*.c' '*.h')
+tidy: all
+	clang-tidy $(programs:%=%.c) $(wildcard */lib/*.c) -- -std=c17 -D_XOPEN_SOURCE=700 -I. -fopenmp \
+	    -DLOCKSTEP_VERSION='""' $(if $(has_mpi),$(shell $(MPICC) -showme:compile 2>/dev/null))
+clean:
+	rm -rf build build-*
+
+-include $(wildcard $(BUILD)/*/*/*.d $(BUILD)/tests/unit/*/*.d)
+endif

@@ -1,0 +1,18 @@
+/*
+ * granted - the CPUs that the launcher gave this process, before anything in it narrowed them.
+ *
+ * GNU's OpenMP runtime binds the main thread before main() begins when OMP_PROC_BIND, OMP_PLACES
+ * or GOMP_CPU_AFFINITY is set, so main() may see one CPU of the many that were granted. Where the
+ * system can (Linux with glibc), the mask is read earlier still, by a function in the executable's
+ * .preinit_array; elsewhere it is read when asked for. Thread-safe.
+ */
+#ifndef HYBRID_LIB_GRANTED_H
+#define HYBRID_LIB_GRANTED_H
+
+#include <hwloc.h>
+
+/* Sets `set`, which the caller has allocated, to the CPUs by the system's numbers. Returns 0, or -1
+ * with errno (ENOSYS: this system has no such masks). */
+int granted_cpus(hwloc_bitmap_t set);
+
+#endif

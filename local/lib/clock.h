@@ -1,0 +1,20 @@
+/* clock - the monotonic clock of this node (POSIX clock_gettime, CLOCK_MONOTONIC). Thread-safe. */
+#ifndef LOCAL_LIB_CLOCK_H
+#define LOCAL_LIB_CLOCK_H
+
+#include <stdint.h>
+#include <time.h>
+
+/*
+ * Nanoseconds since a moment that all processes of one node share (one kernel, one time
+ * namespace), but two nodes do not: see mpi/lib/clocks.h. Not set back when the date is set.
+ */
+int64_t clock_ns(void);
+
+/* Seconds between two readings of clock_ns(). */
+double clock_secs(int64_t from_ns, int64_t to_ns);
+
+/* The time of day `secs` from now, for pthread_cond_timedwait() and its kin. */
+struct timespec clock_deadline(double secs);
+
+#endif

@@ -1,0 +1,218 @@
+#include "local/lib/program.h"
+#include "local/lib/cpus.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <string.h>
+#include <time.h>
+
+void program_error(const char *format, ...)
+{
+    char sentence[1024];
+    va_list values;
+
+    va_start(values, format);
+    vsnprintf(sentence, sizeof sentence, format, values);
+    va_end(values);
+    fprintf(stderr, "%s: %s\n", program_name, sentence);
+}
+
+enum status program_usage(const struct program *program, const char *format, ...)
+{
+    char sentence[1024];
+    va_list values;
+
+    va_start(values, format);
+    vsnprintf(sentence, sizeof sentence, format, values);
+    va_end(values);
+    if (program->speaks)
+        program_error("%s", sentence);
+    return USAGE;
+}
+
+enum status program_parse(struct program *program, int argc, char **argv,
+                          const struct arg *options, bool speaks)
+{
+    bool help = false;
+    char error[512];
+
+    *program = (struct program){ .speaks = speaks, .format = "table" };
+    const struct arg common[] = {
+        { "format", ARG_CHOICE, &program->format, "how results are written",
+          .choices = "table|csv|json" },
+        { "output", ARG_TEXT, &program->output, "write results to this file, not to stdout" },
+        { "help", ARG_FLAG, &help, "show this and end" },
+        ARGS_END,
+    };
+    const struct arg *const tables[] = { options, common, NULL };
+
+    /* A reader that leaves (`program | head -1`) is a failed write, told and with a status. */
+    signal(SIGPIPE, SIG_IGN);
+    for (int i = 1; i < argc && !help; i++)
+        help = strcmp(argv[i], "--help") == 0; /* answered before values become defaults */
+    if (help && speaks) {
+        printf("%s\nOptions:\n", program_about);
+        args_help(tables, stdout);
+        return fflush(stdout) ? FAIL : HELPED;
+    }
+    if (help)
+        return HELPED;
+    if (args_parse(tables, argc, argv, error, sizeof error))
+        return program_usage(program, "%s", error);
+    return PASS;
+}
+
+static void record_count(struct record *record, const char *name, int count)
+{
+    if (count)
+        record_int(record, name, count);
+    else
+        record_null(record, name);
+}
+
+static void describe_binding(char text[64], const struct setting *setting)
+{
+    const int online = cpus_online();
+
+    if (setting->cpus_min == 0)
+        snprintf(text, 64, "binding unknown");
+    else if (setting->cpus_min >= online)
+        snprintf(text, 64, "not bound");
+    else if (setting->cpus_min == setting->cpus_max)
+        snprintf(text, 64, "bound to %d of %d CPUs", setting->cpus_min, online);
+    else
+        snprintf(text, 64, "bound to %d to %d of %d CPUs", setting->cpus_min, setting->cpus_max,
+                 online);
+}
+
+static const char *plural(int count)
+{
+    return count == 1 ? "" : "s";
+}
+
+static void heading(struct program *program, const struct setting *setting, const char *binding,
+                    const char *date)
+{
+    char who[128];
+
+    if (setting->ranks)
+        snprintf(who, sizeof who, "%s, %d rank%s on %d node%s, %d thread%s a rank", setting->mpi,
+                 setting->ranks, plural(setting->ranks), setting->nodes, plural(setting->nodes),
+                 setting->threads, plural(setting->threads));
+    else
+        snprintf(who, sizeof who, "%d worker%s", setting->workers, plural(setting->workers));
+    report_note(&program->report, "%s " LOCKSTEP_VERSION ", %s, %s%s, %s", program_name, who,
+                binding, setting->oversubscribed ? ", oversubscribed" : "", date);
+}
+
+enum status program_begin(struct program *program, const struct setting *setting)
+{
+    struct record *record = &program->record;
+    char binding[64], date[32];
+    const time_t now = time(NULL);
+    struct tm utc;
+
+    if (report_open(&program->report, program->format, program->output)) {
+        if (errno == ENOTSUP) {
+            program_error("--format json: this build has no JSON: install jansson and build again");
+            return UNABLE;
+        }
+        return program_usage(program, "--output %s: %s: name a file that can be written",
+                             program->output, strerror(errno));
+    }
+    describe_binding(binding, setting);
+    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+
+    record->aside = true;
+    record_text(record, "program", program_name);
+    record_text(record, "version", LOCKSTEP_VERSION);
+    if (setting->mpi)
+        record_text(record, "mpi", setting->mpi);
+    else
+        record_null(record, "mpi");
+    record_count(record, "ranks", setting->ranks);
+    record_count(record, "nodes", setting->nodes);
+    record_count(record, "ranks_per_node", setting->ranks_per_node);
+    record_count(record, "threads", setting->threads);
+    record_count(record, "workers", setting->workers);
+    record_text(record, "binding", binding);
+    record_bool(record, "oversubscribed", setting->oversubscribed);
+    record_text(record, "date", date);
+    record->aside = false;
+
+    heading(program, setting, binding, date);
+    return PASS;
+}
+
+enum status program_open(struct program *program, int argc, char **argv,
+                         const struct arg *options, const size_t *workers)
+{
+    enum status status = program_parse(program, argc, argv, options, true);
+    struct setting setting = { .workers = 1, .nodes = 1 };
+    struct cpus cpus;
+
+    if (status != PASS)
+        return status;
+    if (workers)
+        setting.workers = (int)*workers;
+    if (cpus_granted(&cpus) == 0)
+        setting.cpus_min = setting.cpus_max = cpus_count(&cpus);
+    setting.oversubscribed = setting.cpus_min > 0 && setting.workers > setting.cpus_min;
+    return program_begin(program, &setting);
+}
+
+static void tell_lost(struct program *program)
+{
+    if (!program->lost)
+        program_error("the results cannot be written to %s: %s",
+                      program->output ? program->output : "stdout", strerror(errno));
+    program->lost = true;
+}
+
+void program_row(struct program *program, const struct record *record)
+{
+    if (program->speaks && report_row(&program->report, record))
+        tell_lost(program);
+}
+
+void program_note(struct program *program, const char *format, ...)
+{
+    char line[1024];
+    va_list values;
+
+    va_start(values, format);
+    vsnprintf(line, sizeof line, format, values);
+    va_end(values);
+    if (program->speaks)
+        report_note(&program->report, "%s", line);
+}
+
+FILE *program_text(const struct program *program)
+{
+    return program->report.format == REPORT_TABLE ? stdout : stderr;
+}
+
+enum status program_verdict(const struct program *program, bool right, const char *format, ...)
+{
+    FILE *file = program_text(program);
+    va_list values;
+
+    if (program->speaks) {
+        fputs(right ? "PASS: " : "FAIL: ", file);
+        va_start(values, format);
+        vfprintf(file, format, values);
+        va_end(values);
+        fputc('\n', file);
+    }
+    return right ? PASS : FAIL;
+}
+
+int program_close(struct program *program, enum status status)
+{
+    if (program->report.file && report_close(&program->report))
+        tell_lost(program);
+    if (program->lost && status <= PASS)
+        return FAIL;
+    return status == HELPED ? 0 : (int)status;
+}

@@ -1,0 +1,76 @@
+/*
+ * program - what every program has in common: its manual, the options --help, --format and
+ * --output, the report with its heading, and the verdict line.
+ *
+ * One process of a job speaks (rank 0; a program without MPI is alone), the others go through the
+ * same calls and print nothing. Not thread-safe.
+ */
+#ifndef LOCAL_LIB_PROGRAM_H
+#define LOCAL_LIB_PROGRAM_H
+
+#include "local/lib/args.h"
+#include "local/lib/report.h"
+#include "local/lib/status.h"
+
+/* The program's name, and its manual: the head comment of its file without the Test lines. The
+ * build makes both from the source file. */
+extern const char program_name[];
+extern const char program_about[];
+
+struct program {
+    bool speaks;
+    const char *format, *output; /* --format, --output */
+    struct report report;        /* open where `speaks`, from program_begin() on */
+    struct record record;        /* program, version, setting, date: copy it and add the row's own */
+    bool lost;                   /* a part of the report did not arrive, and that was told */
+};
+
+/* Where and with what a program runs; it stands in the heading and in every record. 0 and NULL
+ * mean: not known, or no such thing here. */
+struct setting {
+    const char *mpi; /* library and version */
+    int ranks, nodes, ranks_per_node;
+    int threads;        /* of each rank */
+    int workers;        /* of a program without MPI: threads or processes */
+    int cpus_min, cpus_max; /* that a rank (without MPI: the process) may run on */
+    bool oversubscribed;    /* more ranks x threads on some node than CPUs they may run on */
+};
+
+/*
+ * Opens a program without MPI: reads the options, opens the report, prints the heading.
+ * `workers` is where the option for them stores its value; NULL where there is none. Returns
+ * PASS, or what the process must end with, told (HELPED: --help was answered).
+ */
+enum status program_open(struct program *program, int argc, char **argv,
+                         const struct arg *options, const size_t *workers);
+
+/* The two halves of program_open(), for mpi/lib/world. program_begin() only where it speaks. */
+enum status program_parse(struct program *program, int argc, char **argv,
+                          const struct arg *options, bool speaks);
+enum status program_begin(struct program *program, const struct setting *setting);
+
+/* Prints "program: sentence" on stderr if this process speaks, and returns USAGE. */
+enum status program_usage(const struct program *program, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Prints "program: sentence" on stderr: for the one process that has the error. */
+void program_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Adds a row to the report, or a line for people above or below the table, if this one speaks. */
+void program_row(struct program *program, const struct record *record);
+void program_note(struct program *program, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Where text for people goes that is no part of the report: stdout, unless records go there. */
+FILE *program_text(const struct program *program);
+
+/* Prints "PASS: sentence" or "FAIL: sentence", as `right` says, if this process speaks. Returns
+ * PASS or FAIL. */
+enum status program_verdict(const struct program *program, bool right, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Closes the report. Returns the status for exit(): `status`, 0 for HELPED, FAIL if a part of the
+ * report did not arrive. */
+int program_close(struct program *program, enum status status);
+
+#endif

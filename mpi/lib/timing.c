@@ -1,0 +1,278 @@
+#include "mpi/lib/timing.h"
+#include "local/lib/clock.h"
+#include "mpi/lib/clocks.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BATCH_MAX = 4096, SKEW_SAMPLES = 31 };
+
+struct exit_of_rank { /* what MPI_MAXLOC compares, as MPI_DOUBLE_INT lays it out */
+    double secs;
+    int rank;
+};
+
+/* One measurement. Times are seconds since `origin_ns` on the common clock: small, so exact. */
+struct run {
+    const struct world *world;
+    const struct clocks *clocks;
+    int64_t origin_ns;
+    bool window;
+    double margin;  /* how far ahead a window is announced */
+    double *entry, *first_entry; /* BATCH_MAX each; the second ones are reduced, on rank 0 */
+    struct exit_of_rank *leave, *last_leave;
+    int *late, *any_late;
+    /* rank 0 only */
+    double *samples;
+    size_t count;
+    size_t late_count;
+    int *times_slowest; /* one a rank */
+};
+
+static double now(const struct run *run)
+{
+    return clock_secs(run->origin_ns, clocks_global_ns(run->clocks, clock_ns()));
+}
+
+/* Waits until all ranks may begin. Returns whether this one came too late to begin with them. */
+static bool start_together(const struct run *run)
+{
+    double when;
+
+    if (!run->window) {
+        MPI_Barrier(run->world->comm);
+        MPI_Barrier(run->world->comm);
+        return false;
+    }
+    when = now(run) + run->margin;
+    MPI_Bcast(&when, 1, MPI_DOUBLE, 0, run->world->comm);
+    if (now(run) > when)
+        return true;
+    while (now(run) < when)
+        continue;
+    return false;
+}
+
+/* Runs one batch and brings first entries and last exits together on rank 0. */
+static void run_batch(struct run *run, int size, void (*operation)(void *), void *arg)
+{
+    const MPI_Comm comm = run->world->comm;
+
+    for (int i = 0; i < size; i++) {
+        run->late[i] = start_together(run);
+        run->entry[i] = now(run);
+        operation(arg);
+        run->leave[i] = (struct exit_of_rank){ now(run), run->world->rank };
+    }
+    MPI_Reduce(run->entry, run->first_entry, size, MPI_DOUBLE, MPI_MIN, 0, comm);
+    MPI_Reduce(run->leave, run->last_leave, size, MPI_DOUBLE_INT, MPI_MAXLOC, 0, comm);
+    MPI_Reduce(run->late, run->any_late, size, MPI_INT, MPI_MAX, 0, comm);
+}
+
+/* Rank 0 keeps the samples of a batch. */
+static void keep_batch(struct run *run, int size)
+{
+    for (int i = 0; i < size; i++) {
+        if (run->any_late[i]) {
+            run->late_count++;
+            continue;
+        }
+        run->samples[run->count++] = run->last_leave[i].secs - run->first_entry[i];
+        run->times_slowest[run->last_leave[i].rank]++;
+    }
+}
+
+/*
+ * The next batch: as many iterations as fit into `secs` when they go on at the pace so far, and no
+ * more than a quarter of those done, so that a stop rule is asked often enough; at least one.
+ */
+static int next_batch(size_t done, size_t most, double elapsed, double secs)
+{
+    double size = fmin(BATCH_MAX, fmax(1, (double)done / 4));
+
+    if (done > 0 && elapsed > 0)
+        size = fmin(size, (secs - elapsed) * (double)done / elapsed);
+    return (int)fmax(1, fmin(size, (double)most));
+}
+
+/* Iterations that are not recorded: as many as asked, and a tenth of the budget, but no more than
+ * all of it. Rank 0 decides; a batch of 0 ends it for all. */
+static void warm_up(struct run *run, const struct timing_options *options,
+                    void (*operation)(void *), void *arg)
+{
+    const int64_t begin = clock_ns();
+    size_t done = 0;
+
+    for (;;) {
+        const double elapsed = clock_secs(begin, clock_ns());
+        const bool enough = done >= options->warmup && elapsed >= options->secs / 10;
+        int size = enough || (done > 0 && elapsed >= options->secs)
+                       ? 0 : next_batch(done, BATCH_MAX, elapsed, options->secs);
+        MPI_Bcast(&size, 1, MPI_INT, 0, run->world->comm);
+        if (size == 0)
+            return;
+        run_batch(run, size, operation, arg);
+        done += (size_t)size;
+        /* A window must be long enough for its announcement to reach every rank. */
+        for (int i = 0; run->world->rank == 0 && i < size; i++)
+            if (run->any_late[i])
+                run->margin *= 1.2;
+    }
+}
+
+static enum stop measure(struct run *run, const struct timing_options *options,
+                         void (*operation)(void *), void *arg)
+{
+    const struct stop_rule rule = {
+        .min_iterations = 30,
+        .max_iterations = options->iterations,
+        .secs = options->secs,
+        .width = 0.02,
+    };
+    const int64_t begin = clock_ns();
+    enum stop stop = STOP_NOT;
+
+    for (;;) {
+        int size = 0;
+        if (run->world->rank == 0) {
+            const double elapsed = clock_secs(begin, clock_ns());
+            const size_t done = run->count + run->late_count;
+            stop = stats_stop(&rule, run->samples, run->count, elapsed);
+            if (stop == STOP_NOT && run->late_count > 20 && run->late_count > run->count)
+                stop = STOP_TIME; /* hopeless: fall back without spending the whole budget */
+            if (stop == STOP_NOT)
+                size = next_batch(done, options->iterations - run->count, elapsed, options->secs);
+        }
+        MPI_Bcast(&size, 1, MPI_INT, 0, run->world->comm);
+        if (size == 0)
+            return stop;
+        run_batch(run, size, operation, arg);
+        if (run->world->rank == 0)
+            keep_batch(run, size);
+    }
+}
+
+static void nothing(void *arg)
+{
+    (void)arg;
+}
+
+/* How far apart ranks leave the barrier that starts a sample: median of last less first. */
+static double barrier_skew(struct run *run)
+{
+    double skews[SKEW_SAMPLES];
+    struct summary summary;
+
+    run_batch(run, SKEW_SAMPLES, nothing, NULL);
+    if (run->world->rank > 0)
+        return 0;
+    for (int i = 0; i < SKEW_SAMPLES; i++)
+        skews[i] = run->last_leave[i].secs - run->first_entry[i];
+    stats_summarize(skews, SKEW_SAMPLES, &summary);
+    return summary.median;
+}
+
+static void *array(const struct world *world, size_t size)
+{
+    return world_alloc(world, BATCH_MAX, size);
+}
+
+struct timing timing_run(const struct world *world, const struct timing_options *options,
+                         void (*operation)(void *), void *arg)
+{
+    const bool root = world->rank == 0;
+    struct clocks clocks;
+    struct timing timing = { 0 };
+    struct run run = {
+        .world = world,
+        .clocks = &clocks,
+        .window = strcmp(options->start, "window") == 0 && !world->oversubscribed,
+        .margin = 20e-6,
+        .entry = array(world, sizeof *run.entry),
+        .first_entry = array(world, sizeof *run.first_entry),
+        .leave = array(world, sizeof *run.leave),
+        .last_leave = array(world, sizeof *run.last_leave),
+        .late = array(world, sizeof *run.late),
+        .any_late = array(world, sizeof *run.any_late),
+    };
+
+    if (root) {
+        run.samples = world_alloc(world, options->iterations, sizeof *run.samples);
+        run.times_slowest = world_alloc(world, (size_t)world->size, sizeof *run.times_slowest);
+        memset(run.times_slowest, 0, (size_t)world->size * sizeof *run.times_slowest);
+    }
+    clocks_open(&clocks, world);
+    clocks_sync(&clocks, fmin(0.5, options->secs / 2));
+    run.origin_ns = clocks_global_ns(&clocks, clock_ns());
+    MPI_Bcast(&run.origin_ns, 1, MPI_INT64_T, 0, world->comm);
+    timing.clocks = clocks.count;
+    timing.residual_secs = clocks_residual(&clocks);
+
+    warm_up(&run, options, operation, arg);
+    timing.stop = measure(&run, options, operation, arg);
+
+    int fall_back = run.window && run.late_count * 10 > run.count + run.late_count;
+    MPI_Bcast(&fall_back, 1, MPI_INT, 0, world->comm);
+    if (root && run.late_count)
+        timing.late_share = (double)run.late_count / (double)(run.count + run.late_count);
+    if (fall_back) {
+        run.window = false;
+        run.count = run.late_count = 0;
+        timing.stop = measure(&run, options, operation, arg);
+    }
+    timing.refused = world->oversubscribed && strcmp(options->start, "window") == 0;
+    timing.start = run.window ? "window" : "barrier";
+    if (!run.window)
+        timing.skew_secs = barrier_skew(&run);
+    timing.residual_secs = fmax(timing.residual_secs, clocks_residual(&clocks));
+
+    if (root) {
+        stats_summarize(run.samples, run.count, &timing.summary);
+        for (int rank = 1; rank < world->size; rank++)
+            if (run.times_slowest[rank] > run.times_slowest[timing.slowest_rank])
+                timing.slowest_rank = rank;
+    }
+    clocks_close(&clocks);
+    free(run.times_slowest);
+    free(run.samples);
+    free(run.any_late);
+    free(run.late);
+    free(run.last_leave);
+    free(run.leave);
+    free(run.first_entry);
+    free(run.entry);
+    return timing;
+}
+
+void timing_fields(struct record *record, const struct timing *timing, uint64_t bytes,
+                   bool verified)
+{
+    record_int(record, "bytes", (int64_t)bytes);
+    record_summary(record, &timing->summary, verified);
+    record_real(record, "bytes_per_s", verified ? (double)bytes / timing->summary.median : NAN);
+    record_int(record, "slowest_rank", timing->slowest_rank);
+    record->aside = true;
+    record_text(record, "stop", stats_stop_name(timing->stop));
+    record_text(record, "start", timing->start);
+    record_real(record, "late_share", timing->late_share);
+    record_real(record, "skew_s", timing->skew_secs);
+    record_int(record, "clocks", timing->clocks);
+    record_real(record, "residual_s", timing->residual_secs);
+    record->aside = false;
+}
+
+void timing_notes(struct program *program, const struct timing *timing)
+{
+    if (timing->refused)
+        program_note(program, "window start: oversubscribed ranks cannot start together, so samples "
+                     "began after barriers instead");
+    if (timing->late_share > 0.1)
+        program_note(program, "window start: a rank came late to %.0f %% of the samples, so they "
+                     "began after barriers instead", 100 * timing->late_share);
+    if (timing->clocks > 1)
+        program_note(program, "%d clocks, synchronised to %.1f us%s", timing->clocks,
+                     1e6 * timing->residual_secs,
+                     timing->residual_secs > 0.1 * timing->summary.median
+                         ? ": more than a tenth of the median above, which is this uncertain" : "");
+}

@@ -1,0 +1,62 @@
+/*
+ * timing - how long an operation of all ranks takes: from the first rank's entry to the last
+ * rank's exit, on a common clock (mpi/lib/clocks.h), which is what a user waits for. Local times
+ * after a barrier, the usual way, are too small by up to a factor of 26 when ranks share cores:
+ * a rank that is scheduled late finds its data present.
+ *
+ * Every sample is kept; results are order statistics with a confidence interval of the median
+ * (local/lib/stats.h).
+ */
+#ifndef MPI_LIB_TIMING_H
+#define MPI_LIB_TIMING_H
+
+#include "local/lib/stats.h"
+#include "mpi/lib/world.h"
+
+/* What the user chooses; a program keeps one, lists TIMING_ARGS(it) among its options. */
+struct timing_options {
+    double secs;        /* budget for the samples of one row */
+    size_t iterations;  /* samples at most */
+    size_t warmup;      /* iterations at least that are run before, and not recorded */
+    const char *start;  /* how the ranks begin a sample together */
+};
+
+#define TIMING_DEFAULTS { .secs = 1, .iterations = 100000, .warmup = 5, .start = "barrier" }
+
+#define TIMING_ARGS(timing)                                                                        \
+    { "seconds", ARG_SECS, &(timing)->secs, "time budget for one row" },                           \
+    { "iterations", ARG_SIZE, &(timing)->iterations, "samples of one row at most", .min = 1 },     \
+    { "warmup", ARG_SIZE, &(timing)->warmup, "iterations before the first sample at least" },      \
+    { "start", ARG_CHOICE, &(timing)->start,                                                       \
+      "begin samples after two barriers, or at a time told before", .choices = "barrier|window" }
+
+struct timing {
+    struct summary summary; /* seconds */
+    enum stop stop;         /* why it ended */
+    int slowest_rank;       /* the one that was last to leave most often */
+    const char *start;      /* "barrier" or "window", as used */
+    bool refused;           /* a window was asked for, but the ranks are oversubscribed */
+    double late_share;      /* window: samples thrown away because a rank came late */
+    double skew_secs;       /* barrier: median of last less first exit from a barrier alone */
+    int clocks;             /* different clocks among the ranks */
+    double residual_secs;   /* largest error of a clock, before or after; 0 for one clock */
+};
+
+/*
+ * Collective. Runs `operation(arg)` on all ranks until the interval of the median is within 2 %
+ * of it, or the budget or the iterations are used up. Returns the timing on rank 0; on the other
+ * ranks its summary is zero. Window starts fall back to barriers where the ranks are
+ * oversubscribed (they cannot start together) or more than a tenth of the samples came late.
+ */
+struct timing timing_run(const struct world *world, const struct timing_options *options,
+                         void (*operation)(void *arg), void *arg);
+
+/* Appends the fields of a timing: bytes, iterations, median_s ... `bytes` is what a rank's larger
+ * buffer holds in all. If `verified` is false no time is given. */
+void timing_fields(struct record *record, const struct timing *timing, uint64_t bytes,
+                   bool verified);
+
+/* What a reader must know of how it was measured, as lines for people. Only on rank 0. */
+void timing_notes(struct program *program, const struct timing *timing);
+
+#endif

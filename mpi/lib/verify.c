@@ -1,0 +1,55 @@
+#include "mpi/lib/verify.h"
+#include "local/lib/data.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+
+struct verdict verify_places(const struct world *world, uint64_t place, const char *format, ...)
+{
+    struct verdict verdict = { .right = true };
+    uint64_t first;
+    va_list values;
+
+    MPI_Allreduce(&place, &first, 1, MPI_UINT64_T, MPI_MIN, world->comm);
+    if (first == UINT64_MAX)
+        return verdict;
+
+    const int mine = place == first ? world->rank : world->size;
+    int speaker;
+    MPI_Allreduce(&mine, &speaker, 1, MPI_INT, MPI_MIN, world->comm);
+    verdict.right = false;
+    if (speaker == world->rank) {
+        va_start(values, format);
+        vsnprintf(verdict.wrong, sizeof verdict.wrong, format, values);
+        va_end(values);
+    }
+    MPI_Bcast(verdict.wrong, sizeof verdict.wrong, MPI_CHAR, speaker, world->comm);
+    return verdict;
+}
+
+struct verdict verify_elements(const struct world *world, const uint64_t *block, uint64_t start,
+                               uint64_t count, uint64_t seed)
+{
+    const uint64_t i = elements_check(block, start, count, seed);
+
+    if (i == count)
+        return verify_places(world, UINT64_MAX, "%s", "");
+    return verify_places(world, start + i,
+                         "element %" PRIu64 " (rank %d) is %" PRIu64 ", it should be %" PRIu64,
+                         start + i, world->rank, block[i], element(start + i, seed));
+}
+
+struct verdict verify_total(const struct world *world, uint64_t count, uint64_t total,
+                            const char *what)
+{
+    uint64_t sum;
+
+    MPI_Allreduce(&count, &sum, 1, MPI_UINT64_T, MPI_SUM, world->comm);
+    return verify_places(world, sum == total ? UINT64_MAX : 0,
+                         "%" PRIu64 " of %" PRIu64 " %s arrived", sum, total, what);
+}
+
+struct verdict verdict_both(struct verdict first, struct verdict second)
+{
+    return first.right ? second : first;
+}
