@@ -14,7 +14,6 @@ MPICC   := $(or $(shell command -v mpicc$(MPI:%=.%)),mpicc)
 BUILD   := build$(if $(filter mpich,$(MPI)),-mpich)$(if $(findstring clang,$(CC)),-clang)$(MODE:%=-%)
 PREFIX  := /usr/local
 P := scatter
-N := 4
 
 # ---- make deps GOAL ...: nothing may be looked for before it has run, so the goals get a make of
 # their own, after it.
@@ -73,6 +72,9 @@ archives = $(patsubst %,$(BUILD)/%.a,$(filter $(present),$(libraries_$(call laye
 linked   = -lm $(has_jansson:yes=-ljansson) $(if $(filter hybrid,$(call layer,$(1))),-lhwloc) \
            $(if $(filter local/async/%,$(1)),-luv) $(if $(filter tests/%,$(1)),-lcmocka)
 
+# Commands are named, not shown, unless V=1.
+quiet = $(if $(V),,@echo '  $(1) $(2)';)
+
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SECONDEXPANSION:
@@ -83,7 +85,7 @@ all: $(programs:%=$(BUILD)/%)
 
 $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(call compiler,$*) $(flags) $(call openmp,$*) -c -o $@ $<
+	$(call quiet,CC,$@)$(call compiler,$*) $(flags) $(call openmp,$*) -c -o $@ $<
 
 objects = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)/*.c $(1)/*/*.c))
 $(BUILD)/local/lib.a: $(call objects,local/lib)
@@ -105,10 +107,12 @@ $(BUILD)/%.about.o: $(BUILD)/%.about.c
 	@$(CC) -std=c17 $(CFLAGS) -c -o $@ $<
 
 $(programs:%=$(BUILD)/%) $(units:%=$(BUILD)/%): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/%.about.o $$(call archives,$$*)
-	$(call compiler,$*) $(flags_$(MODE)) $(CFLAGS) -pthread $(call openmp,$*) $(LDFLAGS) -o $@ $^ $(call linked,$*)
+	$(call quiet,LD,$@)$(call compiler,$*) $(flags_$(MODE)) $(CFLAGS) -pthread $(call openmp,$*) $(LDFLAGS) -o $@ $^ $(call linked,$*)
 
+# On 4 ranks unless N says otherwise; a program of local/ has none.
+ranks = $(or $(N),$(if $(filter-out local/%,$(filter %/$(P),$(programs))),4))
 run: all
-	@LOCKSTEP_BUILD=$(BUILD) jobs/launch -n $(N) $(T:%=-t %) $(P) $(ARGS)
+	@LOCKSTEP_BUILD=$(BUILD) jobs/launch $(if $(ranks),-n $(ranks)) $(T:%=-t %) $(P) $(ARGS)
 
 # ---- Tests: each file is a test file, tests/harness turns it into TAP. With Open MPI's build the
 # MPI programs run under MPICH as well, where it is installed.

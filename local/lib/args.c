@@ -265,14 +265,29 @@ static void print_default(FILE *file, const struct arg *arg)
     fputc(')', file);
 }
 
+/* "--name WHAT" of an option; returns its length. */
+static int usage_of(const struct arg *arg, char *text, size_t size)
+{
+    const char *takes = arg->kind == ARG_CHOICE ? arg->choices : what_it_takes(arg->kind);
+
+    return snprintf(text, size, "--%s%s%s", arg->name, *takes ? " " : "", takes);
+}
+
 void args_help(const struct arg *const *tables, FILE *file)
 {
+    char usage[128];
+    int widest = 0;
+
+    for (const struct arg *const *table = tables; *table; table++) {
+        for (const struct arg *arg = *table; arg->kind != ARG_END; arg++) {
+            const int width = usage_of(arg, usage, sizeof usage);
+            widest = width > widest && width <= 32 ? width : widest;
+        }
+    }
     for (; *tables; tables++) {
         for (const struct arg *arg = *tables; arg->kind != ARG_END; arg++) {
-            const char *takes = arg->kind == ARG_CHOICE ? arg->choices : what_it_takes(arg->kind);
-            const int used = fprintf(file, "  --%s%s%s", arg->name, *takes ? " " : "", takes);
-
-            fprintf(file, "%*s%s", used < 24 ? 26 - used : 2, "", arg->help);
+            usage_of(arg, usage, sizeof usage);
+            fprintf(file, "  %-*s  %s", widest, usage, arg->help);
             print_default(file, arg);
             fputc('\n', file);
         }

@@ -54,7 +54,10 @@ enum status program_parse(struct program *program, int argc, char **argv,
     if (help && speaks) {
         printf("%s\nOptions:\n", program_about);
         args_help(tables, stdout);
-        return fflush(stdout) ? FAIL : HELPED;
+        if (fflush(stdout)) {
+            program_error("the help cannot be written: %s", strerror(errno));
+            return FAIL;
+        }
     }
     if (help)
         return HELPED;

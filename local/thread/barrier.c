@@ -69,6 +69,7 @@ struct barrier {
     size_t arrived, generation;
     atomic_size_t here, turn; /* spin: the same two without a lock */
     atomic_bool stalled;
+    size_t waiting; /* when it stalled */
 };
 
 #if _POSIX_BARRIERS > 0
@@ -121,8 +122,10 @@ static bool wait_no_generation(struct barrier *b)
         pthread_cond_broadcast(&b->all_here);
     }
     while (b->arrived != 0 && !b->stalled)
-        if (pthread_cond_timedwait(&b->all_here, &b->lock, &deadline) == ETIMEDOUT)
+        if (pthread_cond_timedwait(&b->all_here, &b->lock, &deadline) == ETIMEDOUT) {
+            b->waiting = b->arrived;
             b->stalled = true;
+        }
     pthread_mutex_unlock(&b->lock);
     return last;
 }
@@ -251,8 +254,8 @@ static enum status check(const struct team *team, char wrong[160])
     const size_t reads = opt.phases * opt.workers * opt.workers;
 
     if (team->barrier.stalled) {
-        snprintf(wrong, 160, "%zu of %zu workers wait at a barrier that the others have left",
-                 team->barrier.arrived, opt.workers);
+        snprintf(wrong, 160, "%zu of %zu workers wait for the others, which still wait in the "
+                 "barrier before", team->barrier.waiting, opt.workers);
         return STALLED;
     }
     if (team->is_wrong) {

@@ -123,21 +123,25 @@ static void scatter_close(struct scatter *s)
 static void tell_blocks(struct world *w, const char *units, uint64_t total)
 {
     const uint64_t size = (uint64_t)w->size, least = total / size, longer = total % size;
+    char first[32] = "rank 0";
 
-    if (longer)
-        program_note(&w->program, "%" PRIu64 " %s over %d ranks: %" PRIu64 " on each of the first %"
-                     PRIu64 ", %" PRIu64 " on the others (MPI_Scatterv)", total, units, w->size,
-                     least + 1, longer, least);
+    if (longer > 1)
+        snprintf(first, sizeof first, "ranks 0 to %" PRIu64, longer - 1);
+    if (longer > 0)
+        program_note(&w->program, "%" PRIu64 " %s over %d ranks: %" PRIu64 " on %s, %" PRIu64
+                     " on the others (MPI_Scatterv)", total, units, w->size, least + 1, first,
+                     least);
     else
         program_note(&w->program, "%" PRIu64 " %s over %d rank%s: %" PRIu64 " on each "
                      "(MPI_Scatter)", total, units, w->size, w->size == 1 ? "" : "s", least);
 }
 
-static void add_row(struct world *w, uint64_t count, uint64_t bytes, const struct timing *timing,
-                    bool right)
+static void add_row(struct world *w, const struct scatter *s, uint64_t count, uint64_t bytes,
+                    const struct timing *timing, bool right)
 {
     struct record row = w->program.record;
 
+    record_text(&row, "call", s->even ? "MPI_Scatter" : "MPI_Scatterv");
     record_int(&row, "count", (int64_t)count);
     timing_fields(&row, timing, bytes, right);
     record_bool(&row, "verified", right);
@@ -206,7 +210,8 @@ static struct verdict run_elements(struct world *w, uint64_t count)
         mine = all + s.starts[w->rank];
     }
 
-    tell_blocks(w, "elements", count);
+    if (opt.count.from == opt.count.to) /* in a sweep the row tells the call, that is enough */
+        tell_blocks(w, "elements", count);
     if (opt.show)
         show_elements(w, "before", all, count);
     scatter(&s);
@@ -217,7 +222,7 @@ static struct verdict run_elements(struct world *w, uint64_t count)
         timing = timing_run(w, &opt.timing, scatter, &s);
         verdict = check_elements(&s, mine, count);
     }
-    add_row(w, count, count * sizeof *all, &timing, verdict.right);
+    add_row(w, &s, count, count * sizeof *all, &timing, verdict.right);
     free(guarded);
     free(all);
     scatter_close(&s);
@@ -295,8 +300,10 @@ static void tell_memory(struct world *w)
 
     MPI_Bcast(&root_peak, 1, MPI_UINT64_T, opt.root, w->comm);
     MPI_Allreduce(MPI_IN_PLACE, &others, 1, MPI_UINT64_T, MPI_MAX, w->comm);
-    program_note(&w->program, "peak memory: %.1f MB on the root, at most %.1f MB on other ranks",
-                 1e-6 * (double)root_peak, 1e-6 * (double)others);
+    program_note(&w->program, "peak memory: %.1f MB on the root", 1e-6 * (double)root_peak);
+    if (w->size > 1)
+        program_note(&w->program, "peak memory: at most %.1f MB on the other ranks",
+                     1e-6 * (double)others);
 }
 
 enum { UNIT_MAX = 4096 }; /* bytes; files of up to 8 TiB */
@@ -335,7 +342,10 @@ static enum status run_file(struct world *w)
         expected[rank] = part_of(all + part.start, part.count);
     }
     const uint64_t units = (length + unit - 1) / unit;
-    tell_blocks(w, unit == 1 ? "bytes" : "units", units);
+    char unit_name[32] = "bytes";
+    if (unit > 1)
+        snprintf(unit_name, sizeof unit_name, "units of %" PRIu64 " bytes", unit);
+    tell_blocks(w, unit_name, units);
     make_fault(w, &s, units, length);
     const struct timing timing = timing_run(w, &opt.timing, scatter, &s);
     const struct block mine = bytes_of(&s, w->rank, unit, length);
@@ -344,7 +354,7 @@ static enum status run_file(struct world *w)
 
     if (opt.show)
         show_part(w, mine, held);
-    add_row(w, length, length, &timing, verdict.right);
+    add_row(w, &s, length, length, &timing, verdict.right);
     tell_memory(w);
     free(expected);
     free(block);

@@ -45,8 +45,11 @@ struct verdict verify_total(const struct world *world, uint64_t count, uint64_t 
     uint64_t sum;
 
     MPI_Allreduce(&count, &sum, 1, MPI_UINT64_T, MPI_SUM, world->comm);
-    return verify_places(world, sum == total ? UINT64_MAX : 0,
-                         "%" PRIu64 " of %" PRIu64 " %s arrived", sum, total, what);
+    if (sum < total)
+        return verify_places(world, sum, "only %" PRIu64 " of %" PRIu64 " %s arrived: nobody has "
+                             "number %" PRIu64, sum, total, what, sum);
+    return verify_places(world, sum == total ? UINT64_MAX : total,
+                         "%" PRIu64 " %s arrived, there are %" PRIu64, sum, what, total);
 }
 
 struct verdict verdict_both(struct verdict first, struct verdict second)

@@ -26,7 +26,8 @@ struct verdict verify_places(const struct world *world, uint64_t place, const ch
 struct verdict verify_elements(const struct world *world, const uint64_t *block, uint64_t start,
                                uint64_t count, uint64_t seed);
 
-/* Collective. Whether the counts of all ranks add up to `total`, in units named `what`. */
+/* Collective. Whether the counts of all ranks add up to `total`, in units named `what`. Says where
+ * parts that lie without gap from 0 on end. */
 struct verdict verify_total(const struct world *world, uint64_t count, uint64_t total,
                             const char *what);
 
