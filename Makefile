@@ -70,7 +70,8 @@ compiler = $(if $(filter local,$(call layer,$(1))),$(CC),OMPI_CC='$(CC)' MPICH_C
 openmp   = $(if $(filter openmp,$(call needs,$(call layer,$(1))) $(call needs,$(patsubst %/,%,$(dir $(1))))),-fopenmp)
 archives = $(patsubst %,$(BUILD)/%.a,$(filter $(present),$(libraries_$(call layer,$(1)))))
 linked   = -lm $(has_jansson:yes=-ljansson) $(if $(filter hybrid,$(call layer,$(1))),-lhwloc) \
-           $(if $(filter local/async/%,$(1)),-luv) $(if $(filter tests/%,$(1)),-lcmocka)
+           $(if $(filter local/async/%,$(1)),-luv) $(if $(filter tests/%,$(1)),-lcmocka) \
+           $(if $(filter asan,$(MODE)),tests/keep_loaded.c)
 
 # Commands are named, not shown, unless V=1.
 quiet = $(if $(V),,@echo '  $(1) $(2)';)
