@@ -3,6 +3,7 @@
 #include "mpi/lib/clocks.h"
 
 #include <math.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,17 +41,18 @@ static bool start_together(const struct run *run)
 {
     double when;
 
+    MPI_Barrier(run->world->comm);
     if (!run->window) {
-        MPI_Barrier(run->world->comm);
         MPI_Barrier(run->world->comm);
         return false;
     }
-    when = now(run) + run->margin;
+    when = now(run) + run->margin; /* counts on rank 0, and only once all have left the last one */
     MPI_Bcast(&when, 1, MPI_DOUBLE, 0, run->world->comm);
     if (now(run) > when)
         return true;
-    while (now(run) < when)
-        continue;
+    for (double left; (left = when - now(run)) > 0;)
+        if (left > 50e-6)
+            sched_yield(); /* a late rank may wait for this very core */
     return false;
 }
 
@@ -96,6 +98,18 @@ static int next_batch(size_t done, size_t most, double elapsed, double secs)
     return (int)fmax(1, fmin(size, (double)most));
 }
 
+/* A window must be long enough for its announcement to reach every rank, but no longer. */
+static void fit_margin(struct run *run, int size)
+{
+    const double longest = 10e-3;
+    int late = 0;
+
+    for (int i = 0; i < size; i++)
+        late += run->any_late[i];
+    if (late * 20 > size)
+        run->margin = fmin(longest, 1.5 * run->margin);
+}
+
 /* Iterations that are not recorded: as many as asked, and a tenth of the budget, but no more than
  * all of it. Rank 0 decides; a batch of 0 ends it for all. */
 static void warm_up(struct run *run, const struct timing_options *options,
@@ -114,10 +128,8 @@ static void warm_up(struct run *run, const struct timing_options *options,
             return;
         run_batch(run, size, operation, arg);
         done += (size_t)size;
-        /* A window must be long enough for its announcement to reach every rank. */
-        for (int i = 0; run->world->rank == 0 && i < size; i++)
-            if (run->any_late[i])
-                run->margin *= 1.2;
+        if (run->window && run->world->rank == 0)
+            fit_margin(run, size);
     }
 }
 
@@ -252,13 +264,14 @@ void timing_fields(struct record *record, const struct timing *timing, uint64_t 
     record_summary(record, &timing->summary, verified);
     record_real(record, "bytes_per_s", verified ? (double)bytes / timing->summary.median : NAN);
     record_int(record, "slowest_rank", timing->slowest_rank);
+    record->aside = timing->clocks <= 1; /* never a synchronised figure without its error */
+    record_real(record, "residual_s", timing->residual_secs);
     record->aside = true;
     record_text(record, "stop", stats_stop_name(timing->stop));
     record_text(record, "start", timing->start);
     record_real(record, "late_share", timing->late_share);
     record_real(record, "skew_s", timing->skew_secs);
     record_int(record, "clocks", timing->clocks);
-    record_real(record, "residual_s", timing->residual_secs);
     record->aside = false;
 }
 
@@ -270,9 +283,8 @@ void timing_notes(struct program *program, const struct timing *timing)
     if (timing->late_share > 0.1)
         program_note(program, "window start: a rank came late to %.0f %% of the samples, so they "
                      "began after barriers instead", 100 * timing->late_share);
-    if (timing->clocks > 1)
-        program_note(program, "%d clocks, synchronised to %.1f us%s", timing->clocks,
-                     1e6 * timing->residual_secs,
-                     timing->residual_secs > 0.1 * timing->summary.median
-                         ? ": more than a tenth of the median above, which is this uncertain" : "");
+    if (timing->residual_secs > 0.1 * timing->summary.median)
+        program_note(program, "the %d clocks differ by up to %.1f us, more than a tenth of the "
+                     "median: it is uncertain by that much", timing->clocks,
+                     1e6 * timing->residual_secs);
 }
