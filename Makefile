@@ -118,7 +118,8 @@ run: all
 # ---- Tests: each file is a test file, tests/harness turns it into TAP. With Open MPI's build the
 # MPI programs run under MPICH as well, where it is installed.
 second := $(if $(MPI)$(MODE),,$(if $(and $(shell command -v mpicc.mpich),$(shell command -v mpicc.openmpi)),mpich))
-tests  := $(sort $(programs:%=%.c) $(units:%=%.c) $(wildcard tests/*.bats tests/jobs/*.bats tests/docs/*.bats tests/cluster/*.bats))
+tests  := $(sort $(programs:%=%.c) $(units:%=%.c) \
+          $(wildcard tests/*.bats tests/jobs/*.bats tests/docs/*.bats tests/unit/*/*.bats tests/cluster/*.bats))
 TEST   := $(tests)
 chosen  = $(sort $(foreach t,$(TEST),$(filter $(t:/=)%,$(tests))))
 

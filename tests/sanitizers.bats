@@ -21,7 +21,7 @@ plant() {
 
 finds() { # finds MODE PROGRAM WORDS: its test file fails, and says so in these words
     make -s "MODE=$1" "build-$1/$2"
-    LOCKSTEP_BUILD=build-$1 MODE=$1 tests/harness "$2.c" >"$BATS_TEST_TMPDIR/tap" || :
+    LOCKSTEP_BUILD=build-$1 MODE=$1 tests/harness "$2.c" >"$BATS_TEST_TMPDIR/tap" 2>&1 || :
     head -n 60 "$BATS_TEST_TMPDIR/tap"
     grep -q '^not ok' "$BATS_TEST_TMPDIR/tap"
     grep -q "$3" "$BATS_TEST_TMPDIR/tap"

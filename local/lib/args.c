@@ -113,8 +113,8 @@ static int set_secs(const struct arg *arg, const char *text)
     const double number = strtod(text, &after);
 
     errno = EINVAL;
-    if (after == text || !isdigit((unsigned char)*text) || !isfinite(number))
-        return -1;
+    if (!isdigit((unsigned char)*text) || !isfinite(number) || strpbrk(text, "xX"))
+        return -1; /* strtod() takes signs, blanks, infinities and hexadecimal digits too */
     for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
         if (strcmp(after, units[i].unit) == 0) {
             *(double *)arg->value = number * units[i].secs;
@@ -128,9 +128,11 @@ static bool is_choice(const char *choices, const char *text)
 {
     const size_t length = strlen(text);
 
+    if (length == 0 || strchr(text, '|'))
+        return false;
     for (const char *word = choices; word; word = strchr(word, '|')) {
         word += *word == '|';
-        if (length > 0 && strncmp(word, text, length) == 0 && strchr("|", word[length]))
+        if (strncmp(word, text, length) == 0 && strchr("|", word[length]))
             return true;
     }
     return false;
@@ -160,6 +162,8 @@ static void explain(const struct arg *arg, const char *text, char *error, size_t
 {
     if (errno == EDOM)
         snprintf(error, size, "--%s %s: too small: the least is %zu", arg->name, text, arg->min);
+    else if (errno == ERANGE && *text == '-')
+        snprintf(error, size, "--%s %s: too small: give a larger number", arg->name, text);
     else if (errno == ERANGE)
         snprintf(error, size, "--%s %s: too large: give a smaller number", arg->name, text);
     else if (arg->kind == ARG_CHOICE)
@@ -178,6 +182,18 @@ static void explain(const struct arg *arg, const char *text, char *error, size_t
                  arg->name, text);
 }
 
+static void forget_last_parse(void)
+{
+#ifdef __linux__
+    optind = 0;
+#else /* BSD */
+    optreset = 1;
+    optind = 1;
+#endif
+}
+
+enum { first_val = 256 }; /* above all characters: getopt_long() tells options by it */
+
 int args_parse(const struct arg *const *tables, int argc, char **argv, char *error,
                size_t error_size)
 {
@@ -194,27 +210,34 @@ int args_parse(const struct arg *const *tables, int argc, char **argv, char *err
             }
             options[count].name = arg->name;
             options[count].has_arg = arg->kind == ARG_FLAG ? no_argument : required_argument;
-            options[count].val = count;
+            options[count].val = first_val + count;
             args[count++] = arg;
         }
     }
 
-    optind = 1;
+    forget_last_parse();
     opterr = 0;
     for (;;) {
-        const char *word = optind < argc ? argv[optind] : "";
-        const int i = getopt_long(argc, argv, "+:", options, NULL);
+        const int next = optind > 0 ? optind : 1;
+        const int val = getopt_long(argc, argv, "+:", options, NULL);
 
-        if (i == -1)
+        if (val == -1)
             break;
-        if (i == ':' || i == '?') {
-            snprintf(error, error_size, "%s: %s", word,
-                     i == ':' ? "needs a value: see --help" : "unknown option: see --help");
+        const char *wrong = val == ':'                          ? "needs a value"
+                            : val == '?' && optopt >= first_val ? "takes no value"
+                            : val == '?'                        ? "unknown option"
+                                                                : NULL;
+        /* getopt_long() takes the beginning of a name; the next option added would change it. */
+        if (!wrong && strcspn(argv[next] + 2, "=") != strlen(args[val - first_val]->name))
+            wrong = "unknown option";
+        if (wrong) {
+            snprintf(error, error_size, "%s: %s: see --help", argv[next], wrong);
             errno = EINVAL;
             return -1;
         }
-        if (set_value(args[i], optarg)) {
-            explain(args[i], optarg, error, error_size);
+        const struct arg *arg = args[val - first_val];
+        if (set_value(arg, optarg)) {
+            explain(arg, optarg, error, error_size);
             errno = EINVAL;
             return -1;
         }

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-/* The most memory that was resident at once since the process began, in bytes (getrusage). */
+/* The most memory that was resident at once since the program began, in bytes. */
 uint64_t memory_peak_bytes(void);
 
 #endif

@@ -31,6 +31,20 @@ enum status program_usage(const struct program *program, const char *format, ...
     return USAGE;
 }
 
+static enum status answer_help(struct program *program, const struct arg *const *tables)
+{
+    if (!program->speaks)
+        return HELPED;
+    printf("%s\nOptions:\n", program_about);
+    args_help(tables, stdout);
+    if (fflush(stdout)) {
+        program_error("the help cannot be written: %s", strerror(errno));
+        program->lost = true;
+        return FAIL;
+    }
+    return HELPED;
+}
+
 enum status program_parse(struct program *program, int argc, char **argv,
                           const struct arg *options, bool speaks)
 {
@@ -49,18 +63,9 @@ enum status program_parse(struct program *program, int argc, char **argv,
 
     /* A reader that leaves (`program | head -1`) is a failed write, told and with a status. */
     signal(SIGPIPE, SIG_IGN);
-    for (int i = 1; i < argc && !help; i++)
-        help = strcmp(argv[i], "--help") == 0; /* answered before values become defaults */
-    if (help && speaks) {
-        printf("%s\nOptions:\n", program_about);
-        args_help(tables, stdout);
-        if (fflush(stdout)) {
-            program_error("the help cannot be written: %s", strerror(errno));
-            return FAIL;
-        }
-    }
-    if (help)
-        return HELPED;
+    for (int i = 1; i < argc; i++) /* answered before values take the place of defaults */
+        if (strcmp(argv[i], "--help") == 0)
+            return answer_help(program, tables);
     if (args_parse(tables, argc, argv, error, sizeof error))
         return program_usage(program, "%s", error);
     return PASS;
@@ -165,18 +170,18 @@ enum status program_open(struct program *program, int argc, char **argv,
     return program_begin(program, &setting);
 }
 
-static void tell_lost(struct program *program)
+static void tell_lost(struct program *program, const char *where)
 {
     if (!program->lost)
-        program_error("the results cannot be written to %s: %s",
-                      program->output ? program->output : "stdout", strerror(errno));
+        program_error("the results cannot be written to %s: %s", where ? where : "stdout",
+                      strerror(errno));
     program->lost = true;
 }
 
 void program_row(struct program *program, const struct record *record)
 {
     if (program->speaks && report_row(&program->report, record))
-        tell_lost(program);
+        tell_lost(program, program->output);
 }
 
 void program_note(struct program *program, const char *format, ...)
@@ -214,7 +219,9 @@ enum status program_verdict(const struct program *program, bool right, const cha
 int program_close(struct program *program, enum status status)
 {
     if (program->report.file && report_close(&program->report))
-        tell_lost(program);
+        tell_lost(program, program->output);
+    if (program->speaks && (fflush(stdout) || ferror(stdout))) /* the verdict, --show */
+        tell_lost(program, NULL);
     if (program->lost && status <= PASS)
         return FAIL;
     return status == HELPED ? 0 : (int)status;

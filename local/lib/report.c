@@ -26,7 +26,13 @@ void record_text(struct record *record, const char *name, const char *text)
 {
     struct field *field = add(record, name, FIELD_TEXT);
 
-    snprintf(field->text, sizeof field->text, "%s", text);
+    size_t end = strnlen(text, RECORD_TEXT - 1);
+
+    /* Cut before a character of UTF-8 (10xxxxxx goes on with one), not within it. */
+    while (text[end] && end > 0 && ((unsigned char)text[end] & 0xc0) == 0x80)
+        end--;
+    memcpy(field->text, text, end);
+    field->text[end] = '\0';
 }
 
 void record_int(struct record *record, const char *name, int64_t number)
@@ -36,7 +42,7 @@ void record_int(struct record *record, const char *name, int64_t number)
 
 void record_real(struct record *record, const char *name, double real)
 {
-    add(record, name, isnan(real) ? FIELD_NULL : FIELD_REAL)->real = real;
+    add(record, name, isfinite(real) ? FIELD_REAL : FIELD_NULL)->real = real;
 }
 
 void record_bool(struct record *record, const char *name, bool truth)
