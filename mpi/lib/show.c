@@ -9,7 +9,7 @@ void show_elements(const struct world *world, const char *when, const uint64_t *
     size_t used = 0;
 
     if (array)
-        used = (size_t)snprintf(line, sizeof line, "%s rank %d:", when, world->rank);
+        used = (size_t)snprintf(line, sizeof line, "%.32s rank %d:", when, world->rank);
     for (uint64_t i = 0; array && i < count && i < SHOW_MOST; i++)
         used += (size_t)snprintf(line + used, sizeof line - used, " %" PRIu64, array[i]);
     if (array && count > SHOW_MOST)

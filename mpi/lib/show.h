@@ -6,7 +6,8 @@
 
 #include "mpi/lib/world.h"
 
-/* Collective. One line a rank, "when  rank R: 1 2 3 ...", the first SHOW_MOST elements of it;
+/* Collective. One line a rank, "when  rank R: 1 2 3 ...", the first SHOW_MOST elements of it
+ * and how many more; 32 bytes of `when` at most;
  * a rank with `array` NULL shows nothing. */
 void show_elements(const struct world *world, const char *when, const uint64_t *array,
                    uint64_t count);

@@ -231,6 +231,8 @@ struct timing timing_run(const struct world *world, const struct timing_options 
     if (fall_back) {
         run.window = false;
         run.count = run.late_count = 0;
+        if (root)
+            memset(run.times_slowest, 0, (size_t)world->size * sizeof *run.times_slowest);
         timing.stop = measure(&run, options, operation, arg);
     }
     timing.refused = world->oversubscribed && strcmp(options->start, "window") == 0;

@@ -6,11 +6,16 @@
 
 struct verdict verify_places(const struct world *world, uint64_t place, const char *format, ...)
 {
+    /* MPICH 4.0 compares unsigned integers as if they were signed (pmodels/mpich#6083): with the
+     * highest bit flipped, signed order is that of the places. */
+    const uint64_t flip = UINT64_C(1) << 63;
+    const int64_t mine_at = (int64_t)(place ^ flip);
     struct verdict verdict = { .right = true };
-    uint64_t first;
+    int64_t least;
     va_list values;
 
-    MPI_Allreduce(&place, &first, 1, MPI_UINT64_T, MPI_MIN, world->comm);
+    MPI_Allreduce(&mine_at, &least, 1, MPI_INT64_T, MPI_MIN, world->comm);
+    const uint64_t first = (uint64_t)least ^ flip;
     if (first == UINT64_MAX)
         return verdict;
 

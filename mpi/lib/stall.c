@@ -1,0 +1,670 @@
+#define _DEFAULT_SOURCE /* IFF_UP, getentropy */
+#include "mpi/lib/stall.h"
+#include "local/lib/clock.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define START_SECS 10.0   /* to reach rank 0 */
+#define PATIENCE_SECS 3.0 /* for the rest of a message, or for an answer at the start */
+#define END_SECS 2.0 /* for the others to end before rank 0 does, or for the launcher to kill */
+
+enum { ADDRESSES = 16, TOKEN = 16, ROW_BYTES = offsetof(struct stall_row, host) };
+
+/* What rank 0's watchdog says, one byte each. */
+enum { ASK = 'a', BYE = 'b', STALL = 's' };
+
+/*
+ * The main thread's row, a sequence lock: `step` is odd while the main thread writes. It alone
+ * writes; each field is stored with release after the odd step and loaded with acquire before the
+ * step is looked at again, so whoever reads a new field sees that the step has changed.
+ */
+struct post {
+    _Atomic uint64_t step;
+    _Atomic int state, waits;
+    _Atomic int64_t since_ns;
+    const char *_Atomic call;
+    _Atomic int peers[STALL_PEERS], tags[STALL_PEERS];
+};
+
+struct stall_job {
+    MPI_Comm comm;
+    int rank, size;
+    double limit_secs;
+    struct post post;
+    int wake[2]; /* the main thread writes when it has finished, the watchdog reads */
+    pthread_t watchdog;
+    bool watched;        /* the thread exists */
+    _Atomic int done;    /* the thread has nothing more to do: set by itself */
+    struct pollfd *line; /* [0] is wake; then rank 0 has a line to each other rank at [rank], and
+                            the others have one to rank 0 at [1]; fd -1: closed */
+    /* Rank 0, after the start its watchdog alone: */
+    struct stall_row *rows;
+    int64_t *since_ns;    /* asked and not answered since, or gone since; 0: answered */
+    uint64_t *stuck_step; /* of the ranks that were stuck when last looked at; 0 of the others */
+};
+
+/* What rank 0 tells the others at the start, by MPI. */
+struct offer {
+    int error; /* errno */
+    bool stand_back;
+    double limit_secs;
+    unsigned char token[TOKEN]; /* the first half is shown to rank 0, the second is its answer */
+    uint16_t port;
+    int count;
+    struct in_addr addresses[ADDRESSES];
+};
+
+struct hello {
+    unsigned char token[TOKEN / 2];
+    int32_t rank;
+    char host[sizeof((struct stall_row *)NULL)->host];
+};
+
+/* ---- What the main thread writes down ---- */
+
+static void post_begin(struct post *post)
+{
+    atomic_store_explicit(&post->step, post->step + 1, memory_order_relaxed);
+}
+
+static void post_end(struct post *post)
+{
+    atomic_store_explicit(&post->step, post->step + 1, memory_order_release);
+}
+
+static void store(_Atomic int *place, int value)
+{
+    atomic_store_explicit(place, value, memory_order_release);
+}
+
+static int load(_Atomic int *place)
+{
+    return atomic_load_explicit(place, memory_order_acquire);
+}
+
+static void post_state(struct post *post, enum stall_state state, const char *call, int waits)
+{
+    atomic_store_explicit(&post->since_ns, clock_ns(), memory_order_release);
+    atomic_store_explicit(&post->call, call, memory_order_release);
+    store(&post->state, (int)state);
+    store(&post->waits, waits);
+}
+
+void stall_enter(struct stall *stall, const char *call, int peer, int tag)
+{
+    if (!stall->job)
+        return;
+    struct post *post = &stall->job->post;
+    post_begin(post);
+    store(&post->peers[0], peer);
+    store(&post->tags[0], tag);
+    post_state(post, STALL_CALLING, call, 1);
+    post_end(post);
+}
+
+void stall_also(struct stall *stall, int peer, int tag)
+{
+    if (!stall->job)
+        return;
+    struct post *post = &stall->job->post;
+    const int waits = load(&post->waits);
+    if (waits == STALL_PEERS)
+        return;
+    post_begin(post);
+    store(&post->peers[waits], peer);
+    store(&post->tags[waits], tag);
+    store(&post->waits, waits + 1);
+    post_end(post);
+}
+
+static void post_now(struct post *post, enum stall_state state)
+{
+    post_begin(post);
+    post_state(post, state, "", 0);
+    post_end(post);
+}
+
+void stall_leave(struct stall *stall)
+{
+    if (stall->job)
+        post_now(&stall->job->post, STALL_COMPUTING);
+}
+
+static void read_post(struct post *post, struct stall_row *row)
+{
+    for (;;) {
+        row->step = atomic_load_explicit(&post->step, memory_order_acquire);
+        row->state = (enum stall_state)load(&post->state);
+        row->waits = load(&post->waits);
+        const char *call = atomic_load_explicit(&post->call, memory_order_acquire);
+        const int64_t since = atomic_load_explicit(&post->since_ns, memory_order_acquire);
+        for (int i = 0; i < STALL_PEERS; i++) {
+            row->peers[i] = load(&post->peers[i]);
+            row->tags[i] = load(&post->tags[i]);
+        }
+        if (row->step % 2 == 0 &&
+            row->step == atomic_load_explicit(&post->step, memory_order_relaxed)) {
+            snprintf(row->call, sizeof row->call, "%s", call);
+            row->secs = clock_secs(since, clock_ns());
+            return;
+        }
+        sched_yield();
+    }
+}
+
+/* ---- Lines between the watchdogs ---- */
+
+static bool say(int fd, const void *bytes, size_t count)
+{
+    return send(fd, bytes, count, MSG_NOSIGNAL) == (ssize_t)count;
+}
+
+/* Messages are shorter than a packet: what has begun to arrive is all there, or soon. */
+static bool hear(int fd, void *bytes, size_t count)
+{
+    return recv(fd, bytes, count, MSG_WAITALL) == (ssize_t)count;
+}
+
+static int new_line(void)
+{
+    return socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+}
+
+static void set_patience(int fd, double secs)
+{
+    const time_t whole = (time_t)secs;
+    const struct timeval time = { whole, (suseconds_t)(1e6 * (secs - (double)whole)) };
+
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time);
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof time); /* of connect() as well */
+}
+
+static void hang_up(struct pollfd *line)
+{
+    if (line->fd >= 0)
+        close(line->fd);
+    line->fd = -1;
+}
+
+static int wait_ms(int64_t until_ns)
+{
+    const int64_t left = until_ns - clock_ns();
+
+    return left > 0 ? (int)(left / 1000000) + 1 : 0;
+}
+
+/* ---- The end ---- */
+
+/* Hydra reads no pipe any more once it was told to abort. */
+static void wait_until_read(void)
+{
+    const int64_t until = clock_ns() + (int64_t)(END_SECS * 1e9);
+    int out, err;
+
+    do {
+        poll(NULL, 0, 100); /* also for the other ranks, who flush meanwhile */
+        out = err = 0;
+        ioctl(STDOUT_FILENO, FIONREAD, &out);
+        ioctl(STDERR_FILENO, FIONREAD, &err);
+    } while ((out > 0 || err > 0) && clock_ns() < until);
+}
+
+/* Under Hydra the first rank that ends without having finalised PMI gets the others killed, and
+ * the job's status is that signal; so rank 0 says first what MPI_Abort would. Not for srun, which
+ * would kill as well, but takes the ranks' own status. */
+static void end_rank(bool speaks)
+{
+    const char *fd = getenv("PMI_FD");
+    const char abort_line[] = "cmd=abort exitcode=3\n";
+
+    if (ftrylockfile(stdout) == 0) /* what was printed before is not lost */
+        fflush(stdout);
+    if (fd && getenv("HYDI_CONTROL_FD")) {
+        if (speaks)
+            wait_until_read();
+        if (!speaks || write((int)strtol(fd, NULL, 10), abort_line, sizeof abort_line - 1) > 0)
+            poll(NULL, 0, (int)(END_SECS * 1000));
+    }
+    _exit(STALLED);
+}
+
+static void write_all(const char *text, size_t length)
+{
+    while (length > 0) {
+        const ssize_t written = write(STDERR_FILENO, text, length);
+        if (written < 0 && errno != EINTR)
+            return;
+        text += written > 0 ? written : 0;
+        length -= written > 0 ? (size_t)written : 0;
+    }
+}
+
+/* The others end first: were rank 0 gone, its last word might not arrive. */
+static void end_job(struct stall_job *job, const struct stall_verdict *verdict)
+{
+    const char word = STALL;
+    char *text = NULL, rest[ROW_BYTES];
+    size_t length = 0;
+    FILE *out = open_memstream(&text, &length);
+
+    if (out) {
+        stall_describe(out, job->rows, job->size, job->limit_secs, verdict);
+        fclose(out);
+        write_all(text, length);
+    }
+    for (int rank = 1; rank < job->size; rank++)
+        if (job->line[rank].fd >= 0)
+            say(job->line[rank].fd, &word, 1);
+    if (!getenv("HYDI_CONTROL_FD")) {
+        const int64_t until = clock_ns() + (int64_t)(END_SECS * 1e9);
+        for (int rank = 1; rank < job->size; rank++) {
+            struct pollfd *line = &job->line[rank];
+            while (line->fd >= 0 && poll(line, 1, wait_ms(until)) > 0)
+                if (recv(line->fd, rest, sizeof rest, 0) <= 0)
+                    hang_up(line);
+        }
+    }
+    end_rank(true);
+}
+
+/* ---- The watchdogs ---- */
+
+static void hear_main(struct stall_job *job)
+{
+    char word;
+
+    if (read(job->wake[0], &word, 1) == 1)
+        hang_up(&job->line[0]);
+}
+
+/* Of any rank but 0: answers until rank 0 says that all have finished, or is lost. */
+static void answer(struct stall_job *job)
+{
+    struct pollfd *line = &job->line[1];
+
+    for (;;) {
+        struct stall_row row = { 0 };
+        char word = ASK;
+
+        if (poll(job->line, 2, -1) < 0)
+            return;
+        if (job->line[0].revents)
+            hear_main(job);
+        else if (!line->revents)
+            continue;
+        if (line->revents && (!hear(line->fd, &word, 1) || word == BYE))
+            return;
+        if (word == STALL)
+            end_rank(false);
+        read_post(&job->post, &row);
+        if (!say(line->fd, &row, ROW_BYTES))
+            return;
+    }
+}
+
+static void lose(struct stall_job *job, int rank)
+{
+    hang_up(&job->line[rank]);
+    if (job->rows[rank].state != STALL_FINISHED)
+        job->rows[rank].state = STALL_GONE;
+    job->rows[rank].step++;
+    job->since_ns[rank] = clock_ns();
+}
+
+static void hear_ranks(struct stall_job *job)
+{
+    for (int rank = 1; rank < job->size; rank++) {
+        struct stall_row *row = &job->rows[rank];
+        if (job->line[rank].fd < 0 || !job->line[rank].revents)
+            continue;
+        if (hear(job->line[rank].fd, row, ROW_BYTES)) {
+            row->call[sizeof row->call - 1] = '\0';
+            job->since_ns[rank] = 0;
+        } else {
+            lose(job, rank);
+        }
+    }
+}
+
+static bool all_finished(struct stall_job *job)
+{
+    read_post(&job->post, &job->rows[0]);
+    for (int rank = 0; rank < job->size; rank++)
+        if (job->rows[rank].state != STALL_FINISHED && job->rows[rank].state != STALL_GONE)
+            return false;
+    return true;
+}
+
+/* Rows that were asked for and did not come say nothing. */
+static void age_rows(struct stall_job *job)
+{
+    for (int rank = 1; rank < job->size; rank++) {
+        struct stall_row *row = &job->rows[rank];
+        if (job->since_ns[rank] == 0)
+            continue;
+        if (job->line[rank].fd >= 0)
+            row->state = STALL_SILENT;
+        row->secs = clock_secs(job->since_ns[rank], clock_ns());
+    }
+}
+
+/*
+ * Whether the verdict holds: the ranks that are stuck have been so when last looked at, in the same
+ * calls. Every row was read after that look, or is silent and not stuck, so all those calls were
+ * going on at the moment of that look.
+ */
+static bool confirmed(struct stall_job *job, const struct stall_verdict *verdict)
+{
+    bool same = true;
+
+    for (int rank = 0; rank < job->size; rank++) {
+        const uint64_t step = verdict->stuck[rank] ? job->rows[rank].step : 0;
+        same = same && job->stuck_step[rank] == step;
+        job->stuck_step[rank] = step;
+    }
+    return same;
+}
+
+static void look(struct stall_job *job)
+{
+    struct stall_verdict verdict;
+
+    age_rows(job);
+    if (stall_judge(job->rows, job->size, job->limit_secs, &verdict))
+        return; /* no memory now: the next look may have some */
+    if (confirmed(job, &verdict) && verdict.stalled)
+        end_job(job, &verdict);
+    stall_verdict_free(&verdict);
+}
+
+static void tell_ranks(struct stall_job *job, char word)
+{
+    for (int rank = 1; rank < job->size; rank++) {
+        if (job->line[rank].fd < 0 || (word == ASK && job->since_ns[rank] != 0))
+            continue;
+        if (!say(job->line[rank].fd, &word, 1))
+            lose(job, rank);
+        else if (job->since_ns[rank] == 0)
+            job->since_ns[rank] = clock_ns();
+    }
+}
+
+/* Of rank 0: looks at the rows of all ranks again and again, until all have finished. */
+static void collect(struct stall_job *job)
+{
+    const double secs = job->limit_secs / 4;
+    const int64_t interval = (int64_t)(1e9 * (secs < 0.01 ? 0.01 : secs > 0.5 ? 0.5 : secs));
+    int64_t next = clock_ns() + interval;
+
+    tell_ranks(job, ASK);
+    while (!all_finished(job)) {
+        if (poll(job->line, (nfds_t)job->size, wait_ms(next)) > 0) {
+            if (job->line[0].revents)
+                hear_main(job);
+            hear_ranks(job);
+        }
+        if (clock_ns() >= next) {
+            look(job);
+            tell_ranks(job, ASK);
+            next = clock_ns() + interval;
+        }
+    }
+    tell_ranks(job, BYE);
+}
+
+static void *watch(void *arg)
+{
+    struct stall_job *job = arg;
+
+    if (job->rank == 0)
+        collect(job);
+    else
+        answer(job);
+    store(&job->done, true);
+    return NULL;
+}
+
+/* ---- Start and stop. These return 0 or an errno. ---- */
+
+static void raise_file_limit(int ranks)
+{
+    const rlim_t wanted = (rlim_t)ranks + 256;
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < wanted) {
+        limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit); /* if it fails, accept() will tell */
+    }
+}
+
+static void find_addresses(struct offer *offer)
+{
+    struct ifaddrs *all;
+
+    if (getifaddrs(&all))
+        return; /* loopback is left */
+    for (const struct ifaddrs *one = all; one && offer->count < ADDRESSES; one = one->ifa_next)
+        if (one->ifa_addr && one->ifa_addr->sa_family == AF_INET && one->ifa_flags & IFF_UP &&
+            !(one->ifa_flags & IFF_LOOPBACK))
+            offer->addresses[offer->count++] = ((struct sockaddr_in *)one->ifa_addr)->sin_addr;
+    freeifaddrs(all);
+}
+
+static int make_offer(struct offer *offer, int ranks, int *listener)
+{
+    struct sockaddr_in here = { .sin_family = AF_INET };
+    socklen_t length = sizeof here;
+
+    if (!(offer->limit_secs > 0))
+        return EINVAL;
+    raise_file_limit(ranks);
+    find_addresses(offer);
+    *listener = new_line();
+    if (*listener < 0 || bind(*listener, (struct sockaddr *)&here, sizeof here) ||
+        listen(*listener, SOMAXCONN) || getsockname(*listener, (struct sockaddr *)&here, &length) ||
+        getentropy(offer->token, sizeof offer->token))
+        return errno;
+    offer->port = here.sin_port;
+    return 0;
+}
+
+/* Rank 0: takes the line of each other rank. Who does not know the token is not answered. */
+static int accept_ranks(struct stall_job *job, const struct offer *offer, int listener)
+{
+    const int64_t until = clock_ns() + (int64_t)(START_SECS * 1e9);
+    struct pollfd incoming = { .fd = listener, .events = POLLIN };
+
+    for (int missing = job->size - 1; missing > 0;) {
+        struct hello hello;
+        struct pollfd line = { .fd = -1 };
+
+        if (poll(&incoming, 1, wait_ms(until)) > 0)
+            line.fd = accept(listener, NULL, NULL);
+        else if (clock_ns() >= until)
+            return ETIMEDOUT;
+        if (line.fd < 0 && (errno == EMFILE || errno == ENFILE))
+            return errno;
+        if (line.fd < 0)
+            continue;
+        fcntl(line.fd, F_SETFD, FD_CLOEXEC);
+        set_patience(line.fd, PATIENCE_SECS);
+        if (!hear(line.fd, &hello, sizeof hello) ||
+            memcmp(hello.token, offer->token, sizeof hello.token) != 0 || hello.rank <= 0 ||
+            hello.rank >= job->size || !say(line.fd, offer->token + TOKEN / 2, TOKEN / 2)) {
+            hang_up(&line);
+            continue;
+        }
+        missing -= job->line[hello.rank].fd < 0;
+        hang_up(&job->line[hello.rank]); /* one that the rank had given up */
+        job->line[hello.rank].fd = line.fd;
+        memcpy(job->rows[hello.rank].host, hello.host, sizeof hello.host - 1);
+    }
+    return 0;
+}
+
+static bool connect_to(struct stall_job *job, const struct offer *offer, struct in_addr address)
+{
+    const struct sockaddr_in there = { .sin_family = AF_INET,
+                                       .sin_port = offer->port,
+                                       .sin_addr = address };
+    struct hello hello = { .rank = job->rank };
+    unsigned char reply[TOKEN / 2];
+
+    memcpy(hello.token, offer->token, sizeof hello.token);
+    gethostname(hello.host, sizeof hello.host - 1);
+    job->line[1].fd = new_line();
+    set_patience(job->line[1].fd, PATIENCE_SECS / 2); /* of connect() as well */
+    if (connect(job->line[1].fd, (const struct sockaddr *)&there, sizeof there) == 0 &&
+        say(job->line[1].fd, &hello, sizeof hello) && hear(job->line[1].fd, reply, sizeof reply) &&
+        memcmp(reply, offer->token + TOKEN / 2, sizeof reply) == 0)
+        return true;
+    hang_up(&job->line[1]);
+    return false;
+}
+
+static int reach_rank_0(struct stall_job *job, const struct offer *offer, bool near)
+{
+    const struct in_addr loopback = { htonl(INADDR_LOOPBACK) };
+    const int64_t until = clock_ns() + (int64_t)(START_SECS * 1e9);
+
+    do {
+        if (near && connect_to(job, offer, loopback))
+            return 0;
+        for (int i = 0; i < offer->count; i++)
+            if (connect_to(job, offer, offer->addresses[i]))
+                return 0;
+        if (!near && connect_to(job, offer, loopback)) /* MPI may take one host for several */
+            return 0;
+        poll(NULL, 0, 50);
+    } while (clock_ns() < until);
+    return ETIMEDOUT;
+}
+
+static int start_watchdog(struct stall_job *job)
+{
+    sigset_t all, before;
+
+    sigfillset(&all); /* signals are the main thread's */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    const int error = pthread_create(&job->watchdog, NULL, watch, job);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    job->watched = error == 0;
+    return error;
+}
+
+static void job_close(struct stall_job *job)
+{
+    int arrived;
+
+    if (job->watched) {
+        post_now(&job->post, STALL_FINISHED);
+        say(job->wake[1], "", 1);
+        while (!load(&job->done)) { /* what this rank has sent may need its help to arrive */
+            MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, job->comm, &arrived, MPI_STATUS_IGNORE);
+            poll(NULL, 0, 1);
+        }
+        pthread_join(job->watchdog, NULL);
+    }
+    for (int i = 0; job->line && i < (job->rank == 0 ? job->size : 2); i++)
+        hang_up(&job->line[i]);
+    if (job->wake[1] >= 0)
+        close(job->wake[1]);
+    free(job->stuck_step);
+    free(job->since_ns);
+    free(job->rows);
+    free(job->line);
+    free(job);
+}
+
+/* NULL if there is no memory, or no pair of descriptors: errno. */
+static struct stall_job *job_open(const struct world *world, double limit_secs)
+{
+    const int lines = world->rank == 0 ? world->size : 2;
+    const size_t ranks = world->rank == 0 ? (size_t)world->size : 1;
+    struct stall_job *job = calloc(1, sizeof *job);
+
+    if (!job)
+        return NULL;
+    *job = (struct stall_job){ .comm = world->comm,
+                               .rank = world->rank,
+                               .size = world->size,
+                               .limit_secs = limit_secs,
+                               .wake = { -1, -1 } };
+    post_now(&job->post, STALL_COMPUTING);
+    job->line = calloc((size_t)lines, sizeof *job->line);
+    job->rows = calloc(ranks, sizeof *job->rows);
+    job->since_ns = calloc(ranks, sizeof *job->since_ns);
+    job->stuck_step = calloc(ranks, sizeof *job->stuck_step);
+    for (int i = 0; job->line && i < lines; i++)
+        job->line[i] = (struct pollfd){ .fd = -1, .events = POLLIN };
+    if (!job->line || !job->rows || !job->since_ns || !job->stuck_step ||
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, job->wake)) {
+        job_close(job);
+        return NULL;
+    }
+    job->line[0].fd = job->wake[0];
+    gethostname(job->rows[0].host, sizeof job->rows[0].host - 1);
+    return job;
+}
+
+int stall_start(struct stall *stall, const struct world *world, double limit_secs)
+{
+    struct offer offer = { .limit_secs = limit_secs };
+    struct stall_job *job = NULL;
+    int listener = -1;
+
+    if (world->rank == 0) {
+        offer.stand_back = getenv("LOCKSTEP_MPILENS") != NULL;
+        offer.error = make_offer(&offer, world->size, &listener);
+    }
+    MPI_Bcast(&offer, sizeof offer, MPI_BYTE, 0, world->comm);
+    int error = offer.error;
+    if (!error && !offer.stand_back) {
+        job = job_open(world, offer.limit_secs);
+        if (!job)
+            error = errno;
+        else if (world->rank == 0)
+            error = accept_ranks(job, &offer, listener);
+        else
+            error = reach_rank_0(job, &offer, world->node == 0);
+        if (job && !error)
+            error = start_watchdog(job);
+    }
+    if (listener >= 0)
+        close(listener);
+    MPI_Allreduce(MPI_IN_PLACE, &error, 1, MPI_INT, MPI_MAX, world->comm);
+    if (error && job) {
+        if (job->rank > 0 && job->line[1].fd >= 0)
+            shutdown(job->line[1].fd, SHUT_RDWR); /* the watchdogs take leave of one another */
+        job_close(job);
+    }
+    if (error) {
+        errno = error;
+        return -1;
+    }
+    stall->job = job;
+    return 0;
+}
+
+void stall_stop(struct stall *stall)
+{
+    if (stall->job)
+        job_close(stall->job);
+    stall->job = NULL;
+}
