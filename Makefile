@@ -79,7 +79,7 @@ quiet = $(if $(V),,@echo '  $(1) $(2)';)
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SECONDEXPANSION:
-.PHONY: all run check stress list install format tidy clean
+.PHONY: all units run check stress list install format tidy clean
 
 all: $(programs:%=$(BUILD)/%)
 	@$(foreach t,$(filter-out %/lib,$(absent)),echo "left out: $(t) needs $(call lacks,$(t)): make deps all";)
@@ -123,10 +123,12 @@ tests  := $(sort $(programs:%=%.c) $(units:%=%.c) \
 TEST   := $(tests)
 chosen  = $(sort $(foreach t,$(TEST),$(filter $(t:/=)%,$(tests))))
 
-check: all $(units:%=$(BUILD)/%)
-	$(if $(second),@+$(MAKE) --no-print-directory -s MPI=$(second) all)
+check: all units
+	$(if $(second),@+$(MAKE) --no-print-directory -s MPI=$(second) all units)
 	@LOCKSTEP_BUILD=$(BUILD) LOCKSTEP_SECOND=$(second:%=build-%) MODE=$(MODE) \
-	    prove --exec tests/harness $(or $(chosen),$(error TEST=$(TEST): no such test))
+	    prove -j2 --timer --exec tests/harness $(or $(chosen),$(error TEST=$(TEST): no such test))
+
+units: $(units:%=$(BUILD)/%)
 
 stress: all
 	@LOCKSTEP_BUILD=$(BUILD) prove --exec tests/harness $(wildcard tests/stress/*.bats)

@@ -46,8 +46,8 @@ void record_real(struct record *record, const char *name, double real);
 void record_bool(struct record *record, const char *name, bool truth);
 void record_null(struct record *record, const char *name);
 
-/* Appends iterations, median_s, p10_s, p90_s, ci_low_s, ci_high_s; the times are null where there
- * is no interval, or nothing that was `verified`. */
+/* Appends iterations, median_s, p10_s, p90_s, ci_low_s, ci_high_s. The last two are null where the
+ * samples are too few for an interval, all times where the result is not `verified`. */
 void record_summary(struct record *record, const struct summary *summary, bool verified);
 
 enum report_format { REPORT_TABLE, REPORT_CSV, REPORT_JSON };

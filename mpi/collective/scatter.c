@@ -29,7 +29,7 @@
  * Test:    -n 2 --start window --iterations 100
  * Test(1): -n 3 --count 8 --fault drop
  * Test:    -n 4 --count 8 --fault drop
- * Test(1): -n 4 --count 1000 --fault corrupt
+ * Test(1): -n 3 --count 1000 --fault corrupt
  * Test(2): -n 2 --count 10x
  * Test(2): -n 2 --count -1
  * Test(2): -n 2 --count 3G
@@ -295,15 +295,14 @@ static void show_part(const struct world *w, struct block block, struct part par
 
 static void tell_memory(struct world *w)
 {
-    const uint64_t peak = memory_peak_bytes();
-    uint64_t root_peak = peak, others = w->rank == opt.root ? 0 : peak;
+    const double peak = 1e-6 * (double)memory_peak_bytes();
+    double root_peak = peak, others = w->rank == opt.root ? 0 : peak;
 
-    MPI_Bcast(&root_peak, 1, MPI_UINT64_T, opt.root, w->comm);
-    MPI_Allreduce(MPI_IN_PLACE, &others, 1, MPI_UINT64_T, MPI_MAX, w->comm);
-    program_note(&w->program, "peak memory: %.1f MB on the root", 1e-6 * (double)root_peak);
+    MPI_Bcast(&root_peak, 1, MPI_DOUBLE, opt.root, w->comm);
+    MPI_Allreduce(MPI_IN_PLACE, &others, 1, MPI_DOUBLE, MPI_MAX, w->comm);
+    program_note(&w->program, "peak memory: %.1f MB on the root", root_peak);
     if (w->size > 1)
-        program_note(&w->program, "peak memory: at most %.1f MB on the other ranks",
-                     1e-6 * (double)others);
+        program_note(&w->program, "peak memory: at most %.1f MB on the other ranks", others);
 }
 
 enum { UNIT_MAX = 4096 }; /* bytes; files of up to 8 TiB */

@@ -8,6 +8,7 @@
 #include <time.h>
 
 enum { PING_PONGS = 20, POINTS = 20 };
+static const double residual_secs = 0.1; /* for asking all clocks, one after the other */
 
 /* Processes of one node have different monotonic clocks only in different time namespaces. */
 static int clock_identity(void)
@@ -44,14 +45,34 @@ int64_t clocks_global_ns(const struct clocks *clocks, int64_t local_ns)
     return local_ns + clocks->offset_ns + llround(clocks->drift * since_base);
 }
 
-/* Answers PING_PONGS questions of leader `peer` with the global time. */
+enum { ASK = 1, ENOUGH = 2 }; /* tags */
+
+/* Answers questions of leader `peer` with the global time, until it has enough. */
 static void answer(const struct clocks *clocks, int peer)
 {
-    for (int i = 0; i < PING_PONGS; i++) {
-        MPI_Recv(NULL, 0, MPI_BYTE, peer, 0, clocks->leaders, MPI_STATUS_IGNORE);
+    for (;;) {
+        MPI_Status status;
+        MPI_Recv(NULL, 0, MPI_BYTE, peer, MPI_ANY_TAG, clocks->leaders, &status);
+        if (status.MPI_TAG == ENOUGH)
+            return;
         const int64_t now = clocks_global_ns(clocks, clock_ns());
         MPI_Send(&now, 1, MPI_INT64_T, peer, 0, clocks->leaders);
     }
+}
+
+static void enough(const struct clocks *clocks, int peer)
+{
+    MPI_Send(NULL, 0, MPI_BYTE, peer, ENOUGH, clocks->leaders);
+}
+
+/* One ping-pong: what leader `peer` shows. */
+static int64_t question(const struct clocks *clocks, int peer)
+{
+    int64_t theirs;
+
+    MPI_Send(NULL, 0, MPI_BYTE, peer, ASK, clocks->leaders);
+    MPI_Recv(&theirs, 1, MPI_INT64_T, peer, 0, clocks->leaders, MPI_STATUS_IGNORE);
+    return theirs;
 }
 
 struct sample {
@@ -60,18 +81,18 @@ struct sample {
     int64_t round_trip_ns;
 };
 
-/* Asks leader `peer` PING_PONGS times; the quickest answer is the one that can be least wrong. */
-static struct sample ask(const struct clocks *clocks, int peer)
+/* Asks leader `peer` up to PING_PONGS times, but stops after `secs`: ranks that share a core need
+ * milliseconds for each. The quickest answer is the one that can be least wrong. */
+static struct sample ask(const struct clocks *clocks, int peer, double secs)
 {
     struct sample best = { .round_trip_ns = INT64_MAX };
+    const int64_t begin = clock_ns();
+    int64_t after = begin;
 
-    for (int i = 0; i < PING_PONGS; i++) {
-        int64_t theirs;
+    for (int i = 0; i < PING_PONGS && clock_secs(begin, after) <= secs; i++) {
         const int64_t before = clock_ns();
-        MPI_Send(NULL, 0, MPI_BYTE, peer, 0, clocks->leaders);
-        MPI_Recv(&theirs, 1, MPI_INT64_T, peer, 0, clocks->leaders, MPI_STATUS_IGNORE);
-        const int64_t after = clock_ns();
-
+        const int64_t theirs = question(clocks, peer);
+        after = clock_ns();
         if (after - before < best.round_trip_ns) {
             best.local_ns = before + (after - before) / 2;
             best.offset_ns = theirs - best.local_ns;
@@ -109,23 +130,31 @@ struct line clocks_fit(const double *time, const double *offset, int count, int 
     return fabs(line.slope) < 3 * slope_error ? level : line;
 }
 
+/* Samples at POINTS moments over `secs`, fewer if each takes long, and a line through them. */
 static void learn(struct clocks *clocks, int peer, double secs)
 {
-    const double pause = secs / POINTS;
-    const struct timespec pause_time = { (time_t)pause, (long)(fmod(pause, 1) * 1e9) };
     struct sample samples[POINTS];
     double time[POINTS], offset[POINTS]; /* since the first, so small that doubles are exact */
-    int best = 0;
+    int count = 0, best = 0;
 
-    for (int i = 0; i < POINTS; i++) {
-        samples[i] = ask(clocks, peer);
-        time[i] = (double)(samples[i].local_ns - samples[0].local_ns);
-        offset[i] = (double)(samples[i].offset_ns - samples[0].offset_ns);
-        if (samples[i].round_trip_ns < samples[best].round_trip_ns)
-            best = i;
-        nanosleep(&pause_time, NULL);
+    question(clocks, peer); /* answered when the peer is free, which may take its own `secs` */
+    const int64_t begin = clock_ns();
+    while (count < POINTS && (count == 0 || clock_secs(begin, clock_ns()) < secs)) {
+        const int64_t next = begin + (int64_t)(1e9 * secs * (count + 1) / POINTS);
+        const struct sample sample = ask(clocks, peer, secs / POINTS);
+
+        samples[count] = sample;
+        time[count] = (double)(sample.local_ns - samples[0].local_ns);
+        offset[count] = (double)(sample.offset_ns - samples[0].offset_ns);
+        if (sample.round_trip_ns < samples[best].round_trip_ns)
+            best = count;
+        count++;
+        const int64_t left = next - clock_ns();
+        if (left > 0)
+            nanosleep(&(struct timespec){ left / 1000000000, left % 1000000000 }, NULL);
     }
-    const struct line line = clocks_fit(time, offset, POINTS, best);
+    enough(clocks, peer);
+    const struct line line = clocks_fit(time, offset, count, best);
     clocks->base_ns = samples[0].local_ns;
     clocks->offset_ns = samples[0].offset_ns + llround(line.at_base);
     clocks->drift = line.slope;
@@ -142,8 +171,7 @@ void clocks_sync(struct clocks *clocks, double secs)
             step *= 2;
         for (step /= 2; step > 0; step /= 2) { /* multiples of 2 * step know the time by now */
             if (rank % (2 * step) == 0 && rank + step < clocks->count)
-                for (int i = 0; i < POINTS; i++)
-                    answer(clocks, rank + step);
+                answer(clocks, rank + step);
             else if (rank % (2 * step) == step)
                 learn(clocks, rank - step, secs);
         }
@@ -162,8 +190,12 @@ double clocks_residual(const struct clocks *clocks)
         MPI_Comm_rank(clocks->leaders, &rank);
         if (rank > 0)
             answer(clocks, 0);
-        for (int peer = 1; rank == 0 && peer < clocks->count; peer++)
-            largest = fmax(largest, fabs((double)ask(clocks, peer).offset_ns) * 1e-9);
+        for (int peer = 1; rank == 0 && peer < clocks->count; peer++) {
+            question(clocks, peer);
+            const struct sample sample = ask(clocks, peer, residual_secs / clocks->count);
+            enough(clocks, peer);
+            largest = fmax(largest, fabs((double)sample.offset_ns) * 1e-9);
+        }
         MPI_Bcast(&largest, 1, MPI_DOUBLE, 0, clocks->leaders);
     }
     MPI_Bcast(&largest, 1, MPI_DOUBLE, 0, clocks->sharing);

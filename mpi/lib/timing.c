@@ -170,18 +170,22 @@ static void nothing(void *arg)
     (void)arg;
 }
 
-/* How far apart ranks leave the barrier that starts a sample: median of last less first. */
-static double barrier_skew(struct run *run)
+/* How far apart ranks leave the barrier that starts a sample: median of last less first, of as
+ * many samples as a tenth of the budget is good for. */
+static double barrier_skew(struct run *run, double secs)
 {
+    const int64_t begin = clock_ns();
     double skews[SKEW_SAMPLES];
     struct summary summary;
+    int count = 0, more = 1;
 
-    run_batch(run, SKEW_SAMPLES, nothing, NULL);
-    if (run->world->rank > 0)
-        return 0;
-    for (int i = 0; i < SKEW_SAMPLES; i++)
-        skews[i] = run->last_leave[i].secs - run->first_entry[i];
-    stats_summarize(skews, SKEW_SAMPLES, &summary);
+    while (more) {
+        run_batch(run, 1, nothing, NULL);
+        skews[count++] = run->last_leave[0].secs - run->first_entry[0];
+        more = count < SKEW_SAMPLES && clock_secs(begin, clock_ns()) < secs;
+        MPI_Bcast(&more, 1, MPI_INT, 0, run->world->comm);
+    }
+    stats_summarize(skews, (size_t)count, &summary);
     return summary.median;
 }
 
@@ -238,7 +242,7 @@ struct timing timing_run(const struct world *world, const struct timing_options 
     timing.refused = world->oversubscribed && strcmp(options->start, "window") == 0;
     timing.start = run.window ? "window" : "barrier";
     if (!run.window)
-        timing.skew_secs = barrier_skew(&run);
+        timing.skew_secs = barrier_skew(&run, options->secs / 10);
     timing.residual_secs = fmax(timing.residual_secs, clocks_residual(&clocks));
 
     if (root) {
