@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* The handler of every communicator derived from world->comm (they inherit it). It must not
  * return: a failed MPI call leaves its buffers undefined. */
@@ -142,11 +143,26 @@ enum status world_open(struct world *world, int argc, char **argv, int required,
     return (enum status)common;
 }
 
+/* MPICH 4.0 over UCX hangs in MPI_Finalize, more often than not, when ranks of several nodes close
+ * their connections to each other at the same moment: they take turns, 10 ms apart, 1 s in all. */
+static void take_turns(const struct world *world)
+{
+    if (world->nodes == 1 || strncmp(world->mpi, "MPICH 4.0", 9) != 0)
+        return;
+    const long turn_ns = world->size > 100 ? 1000000000L / world->size : 10000000L;
+    const long long wait_ns = (long long)turn_ns * world->rank;
+
+    MPI_Barrier(world->comm);
+    nanosleep(&(struct timespec){ (time_t)(wait_ns / 1000000000), (long)(wait_ns % 1000000000) },
+              NULL);
+}
+
 int world_close(struct world *world, enum status status)
 {
     int worst = program_close(&world->program, status);
 
     MPI_Allreduce(MPI_IN_PLACE, &worst, 1, MPI_INT, MPI_MAX, world->comm);
+    take_turns(world);
     MPI_Comm_free(&world->node_comm);
     MPI_Comm_free(&world->comm);
     MPI_Finalize();

@@ -22,19 +22,6 @@ column() {
     sed -n "s/.* $1 \([^ ]*\).*/\1/p" <<<"$output"
 }
 
-# MPICH over UCX (Debian 12: 4.0.2, 1.13.1) may hang in MPI_Finalize across hosts: a rank that has
-# closed its connections waits in PMI's barrier and no longer answers one that still closes. It
-# needs little traffic in one direction only, as of a lone MPI_Gather, and no setting helps. So
-# after SESSION_LIMIT seconds it is the output that counts.
-ended_or_hung() {
-    [ "$status" = 0 ] || [ "$status" = 124 ]
-}
-
-# needs_hello openmpi|mpich
-needs_hello() {
-    need_program "$BATS_FILE_TMPDIR/hello-$1"
-}
-
 # ---- programs ----
 
 @test "scatter on three hosts with Open MPI" {
@@ -48,10 +35,9 @@ needs_hello() {
 
 @test "scatter on three hosts with MPICH" {
     need_program build-mpich/mpi/collective/scatter
-    SESSION_LIMIT=60 LOCKSTEP_BUILD=build-mpich \
-        run in_session jobs/launch -n 6 scatter --count 1001
+    LOCKSTEP_BUILD=build-mpich run in_session jobs/launch -n 6 scatter --count 1001
     echo "$output"
-    ended_or_hung
+    [ "$status" = 0 ]
     [[ $output == *"6 ranks on 3 nodes"* ]]
     [[ $'\n'$output == *$'\n'PASS* ]]
 }
@@ -65,7 +51,7 @@ needs_hello() {
 }
 
 @test "launch hands LOCKSTEP_RANKS to the ranks of every host" {
-    needs_hello openmpi
+    need_program "$BATS_FILE_TMPDIR/hello-openmpi"
     run in_session jobs/launch -n 6 "$BATS_FILE_TMPDIR/hello-openmpi" LOCKSTEP_RANKS
     echo "$output"
     [ "$status" = 0 ]
@@ -75,19 +61,10 @@ needs_hello() {
 # ---- the pretend hosts ----
 
 @test "Open MPI finds the hosts; ranks on different hosts share no memory" {
-    needs_hello openmpi
+    need_program "$BATS_FILE_TMPDIR/hello-openmpi"
     run in_session mpirun.openmpi -n 6 "$BATS_FILE_TMPDIR/hello-openmpi"
     echo "$output"
     [ "$status" = 0 ]
-    [ "$(column host | xargs)" = "h1 h1 h2 h2 h3 h3" ]
-    [ "$(column shares | xargs)" = "2 2 2 2 2 2" ]
-}
-
-@test "MPICH finds the hosts; ranks on different hosts share no memory" {
-    needs_hello mpich
-    SESSION_LIMIT=20 run in_session mpiexec.mpich -n 6 "$BATS_FILE_TMPDIR/hello-mpich"
-    echo "$output"
-    ended_or_hung
     [ "$(column host | xargs)" = "h1 h1 h2 h2 h3 h3" ]
     [ "$(column shares | xargs)" = "2 2 2 2 2 2" ]
 }
@@ -107,7 +84,7 @@ needs_hello() {
 }
 
 @test "the rsh agent gives a fresh login's environment, as ssh does" {
-    needs_hello openmpi
+    need_program "$BATS_FILE_TMPDIR/hello-openmpi"
     PROBE="set" run in_session mpirun.openmpi -n 6 "$BATS_FILE_TMPDIR/hello-openmpi" PROBE
     echo "$output"
     [ "$(grep -c 'host h1 .* PROBE=set$' <<<"$output")" = 2 ]
@@ -119,7 +96,7 @@ needs_hello() {
 }
 
 @test "--clock shifts the monotonic clock of host i by (i - 1) * SECS" {
-    needs_hello openmpi
+    need_program "$BATS_FILE_TMPDIR/hello-openmpi"
     run in_session mpirun.openmpi -n 6 "$BATS_FILE_TMPDIR/hello-openmpi"
     echo "$output"
     local clocks

@@ -38,23 +38,6 @@ passed() {
     [[ $'\n'$output == *$'\n'PASS* ]]
 }
 
-# run_mpich_job: as run_job, for a job that may hang in MPI_Finalize after its verdict (see
-# ended_or_hung in hosts.bats). It is cancelled then, and the verdict counts.
-run_mpich_job() {
-    submit_job "$@"
-    if SESSION_LIMIT=100 job_ends; then
-        read_job
-        return
-    fi
-    in_session timeout 20 scancel "$job"
-    wait_for_job
-    if [[ $'\n'$output == *$'\n'PASS* ]]; then
-        echo "# hung in MPI_Finalize: the verdict counts"
-        state=COMPLETED
-        exit_code=0:0
-    fi
-}
-
 # ---- the cluster ----
 
 @test "four nodes with names, addresses and /dev/shm of their own" {
@@ -105,7 +88,7 @@ run_mpich_job() {
     # shellcheck disable=SC2030,SC2031  # a test is a subshell: meant for this one alone
     export LOCKSTEP_BUILD=build-mpich
     need_scatter
-    run_mpich_job jobs/scatter.sh --count 1000
+    run_job jobs/scatter.sh --count 1000
     completed 8 4
 }
 
@@ -208,16 +191,15 @@ array_is_done() {
     [ "$status" != 0 ]
 }
 
-# matrix_row RUN BUILD FITTING...: every launcher, by run_job or run_mpich_job; those that fit must
-# bring it off, the others may fail, but never report success of ranks that are alone.
+# matrix_row BUILD FITTING...: every launcher; those that fit must bring it off, the others may fail, but never report success of ranks that are alone.
 matrix_row() {
-    local run=$1 LOCKSTEP_BUILD=$2 launcher
+    local LOCKSTEP_BUILD=$1 launcher
     export LOCKSTEP_BUILD
     need_scatter
-    shift 2
+    shift
     for launcher in auto mpirun srun srun:pmix srun:pmi2; do
         export LOCKSTEP_LAUNCHER=${launcher#auto}
-        "$run" --nodes=2 jobs/scatter.sh --count 1001
+        run_job --nodes=2 jobs/scatter.sh --count 1001 --seconds 0.1
         echo "# $LOCKSTEP_BUILD by $launcher: $state $exit_code"
         if [[ " $* " == *" $launcher "* || $state == COMPLETED ]]; then
             completed 4 2
@@ -228,11 +210,11 @@ matrix_row() {
 }
 
 @test "Open MPI under every launcher: right, or refused" {
-    matrix_row run_job "$LOCKSTEP_BUILD" auto mpirun srun srun:pmix
+    matrix_row "$LOCKSTEP_BUILD" auto mpirun srun srun:pmix
 }
 
 @test "MPICH under every launcher: right, or refused" {
-    matrix_row run_mpich_job build-mpich auto mpirun srun srun:pmi2
+    matrix_row build-mpich auto mpirun srun srun:pmi2
 }
 
 # ---- the end ----

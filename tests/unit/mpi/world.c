@@ -15,7 +15,7 @@
  * Test(1): -n 2 --end wrong_rank_on_node
  * Test(1): -n 2 --end no_memory
  * Test(1): -n 2 --end too_many_bytes
- * Test(3): -n 3 --end abort
+ * Test(3): -n 4 --end abort
  * Test(2): -n 1 --end mismatch
  * Test(2): -n 3 --end mismatch
  * Test(2): -n 3 --end usage
