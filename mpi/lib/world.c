@@ -144,12 +144,12 @@ enum status world_open(struct world *world, int argc, char **argv, int required,
 }
 
 /* MPICH 4.0 over UCX hangs in MPI_Finalize, more often than not, when ranks of several nodes close
- * their connections to each other at the same moment: they take turns, 10 ms apart, 1 s in all. */
+ * their connections to each other at the same moment: they take turns, 20 ms apart, 1 s in all. */
 static void take_turns(const struct world *world)
 {
     if (world->nodes == 1 || strncmp(world->mpi, "MPICH 4.0", 9) != 0)
         return;
-    const long turn_ns = world->size > 100 ? 1000000000L / world->size : 10000000L;
+    const long turn_ns = world->size > 50 ? 1000000000L / world->size : 20000000L;
     const long long wait_ns = (long long)turn_ns * world->rank;
 
     MPI_Barrier(world->comm);
