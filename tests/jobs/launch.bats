@@ -299,7 +299,8 @@ ends_on() { # FAMILY SIGNAL
     [ "$tries" -lt 200 ]
     kill -s "$2" "$pid"
     wait "$pid" || status=$?
-    [ "$status" != 0 ] || [ "$2" != TERM ]
+    # Hydra's own status after a signal differs from run to run, and may be 0.
+    [ "$status" != 0 ] || [ "$1 $2" != "openmpi TERM" ]
     for ((tries = 0; tries < 100; tries++)); do
         pgrep -f "^$ranks " >/dev/null || return 0
         sleep 0.1
