@@ -64,7 +64,7 @@ in_session() {
     done <"/proc/$SESSION_PID/environ"
     # shellcheck disable=SC2016  # expanded by the shell inside
     timeout --kill-after=5 "${SESSION_LIMIT:-120}" \
-        nsenter --target "$SESSION_PID" --all --preserve-credentials -- \
+        nsenter --target "$SESSION_PID" --all --root --preserve-credentials -- \
         env "${cluster[@]}" sh -c 'cd "$0" && exec "$@"' "$PWD" "$@" 3>&-
 }
 
