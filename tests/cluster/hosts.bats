@@ -35,8 +35,13 @@ column() {
 
 @test "scatter on three hosts with MPICH" {
     need_program build-mpich/mpi/collective/scatter
-    LOCKSTEP_BUILD=build-mpich run in_session jobs/launch -n 6 scatter --count 1001
-    echo "$output"
+    # It may hang in MPI_Finalize across nodes (take_turns in mpi/lib/world.c makes that rare).
+    for _ in 1 2 3; do
+        SESSION_LIMIT=20 LOCKSTEP_BUILD=build-mpich \
+            run in_session jobs/launch -n 6 scatter --count 1001 --seconds 0.2
+        echo "$output"
+        [ "$status" = 124 ] || break
+    done
     [ "$status" = 0 ]
     [[ $output == *"6 ranks on 3 nodes"* ]]
     [[ $'\n'$output == *$'\n'PASS* ]]

@@ -113,6 +113,21 @@ run_job() {
     wait_for_job
 }
 
+# run_mpich_job: as run_job; a job that hangs is cancelled, and tried again up to two times. MPICH
+# 4.0 may hang in MPI_Finalize across nodes (take_turns in mpi/lib/world.c makes that rare).
+run_mpich_job() {
+    for _ in 1 2 3; do
+        submit_job "$@"
+        if SESSION_LIMIT=30 job_ends; then
+            read_job
+            return
+        fi
+        in_session timeout 20 scancel "$job"
+        job_ends
+    done
+    return 1
+}
+
 # Sets $job. The output goes where the test is, whatever the script says of it.
 submit_job() {
     local answer

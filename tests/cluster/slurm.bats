@@ -88,7 +88,7 @@ passed() {
     # shellcheck disable=SC2030,SC2031  # a test is a subshell: meant for this one alone
     export LOCKSTEP_BUILD=build-mpich
     need_scatter
-    run_job jobs/scatter.sh --count 1000
+    run_mpich_job jobs/scatter.sh --count 1000
     completed 8 4
 }
 
@@ -199,7 +199,7 @@ matrix_row() {
     shift
     for launcher in auto mpirun srun srun:pmix srun:pmi2; do
         export LOCKSTEP_LAUNCHER=${launcher#auto}
-        run_job --nodes=2 jobs/scatter.sh --count 1001 --seconds 0.1
+        run_mpich_job --nodes=2 jobs/scatter.sh --count 1001 --seconds 0.1
         echo "# $LOCKSTEP_BUILD by $launcher: $state $exit_code"
         if [[ " $* " == *" $launcher "* || $state == COMPLETED ]]; then
             completed 4 2
