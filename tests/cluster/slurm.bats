@@ -300,7 +300,7 @@ is_empty() {
     [[ $output != *"0: qdisc tbf"* ]]
 }
 
-@test "an ordinary user can have a cluster" {
+@test "an ordinary user can have a cluster, or is told what forbids it" {
     [ "$(id -u)" = 0 ] || skip "the other tests show it"
     local open # to all users, which the checkout may not be
     open=$(mktemp -d)
@@ -310,9 +310,13 @@ is_empty() {
         sh -c 'cd "$0" && ./slurm -n 2 -- srun -N 2 hostname' "$open" 3>&-
     rm -rf "$open"
     echo "$output"
-    [ "$status" != 77 ] || skip "${lines[0]}"
-    [ "$status" = 0 ]
-    [[ $output == *n1* && $output == *n2* ]]
+    if setpriv --reuid nobody --clear-groups unshare --user --map-root-user true 2>/dev/null; then
+        [ "$status" = 0 ]
+        [[ $output == *n1* && $output == *n2* ]]
+    else # many systems and containers keep user namespaces to root; none in a chroot
+        [ "$status" = 77 ]
+        [[ $output == *"namespaces are not permitted"* ]]
+    fi
 }
 
 @test "wrong usage ends with 2 and a sentence" {
