@@ -301,7 +301,7 @@ is_empty() {
 }
 
 @test "an ordinary user can have a cluster, or is told what forbids it" {
-    [ "$(id -u)" = 0 ] || skip "the other tests show it"
+    [ "$(id -u)" = 0 ] || return 0 # then every other test is one
     local open # to all users, which the checkout may not be
     open=$(mktemp -d)
     chmod 755 "$open"
