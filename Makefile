@@ -33,6 +33,7 @@ try         = $(shell $(CC) $(CPPFLAGS) $(CFLAGS) $(1) -fsyntax-only -x c /dev/n
 has_hwloc   := $(if $(call try,-include hwloc.h),,yes)
 has_openmp  := $(if $(call try,-fopenmp -include omp.h),,yes)
 has_jansson := $(if $(call try,-include jansson.h),,yes)
+has_png     := $(if $(call try,-include png.h),,yes)
 has_uv      := $(if $(call try,-include uv.h),,yes)
 
 needs_local/async := uv
@@ -56,7 +57,8 @@ warnings := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvl
             -Wno-missing-field-initializers
 CFLAGS   := $(if $(filter debug,$(MODE)),-O0,-O2) -g
 flags     = -std=c17 -D_XOPEN_SOURCE=700 -I. -pthread -MMD -MP $(warnings) \
-            -DLOCKSTEP_VERSION='"$(VERSION)"' $(has_jansson:yes=-DHAVE_JANSSON) $(flags_$(MODE)) \
+            -DLOCKSTEP_VERSION='"$(VERSION)"' $(has_jansson:yes=-DHAVE_JANSSON) \
+            $(has_png:yes=-DHAVE_PNG) $(flags_$(MODE)) \
             $(if $(NATIVE),-march=native) $(CPPFLAGS) $(CFLAGS)
 flags_asan := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 flags_tsan := -fsanitize=thread
@@ -69,7 +71,7 @@ layer    = $(firstword $(subst /, ,$(patsubst tests/unit/%,%,$(1))))
 compiler = $(if $(filter local,$(call layer,$(1))),$(CC),OMPI_CC='$(CC)' MPICH_CC='$(CC)' $(MPICC))
 openmp   = $(if $(filter openmp,$(call needs,$(call layer,$(1))) $(call needs,$(patsubst %/,%,$(dir $(1))))),-fopenmp)
 archives = $(patsubst %,$(BUILD)/%.a,$(filter $(present),$(libraries_$(call layer,$(1)))))
-linked   = -lm $(has_jansson:yes=-ljansson) $(if $(filter hybrid,$(call layer,$(1))),-lhwloc) \
+linked   = -lm $(has_jansson:yes=-ljansson) $(has_png:yes=-lpng) $(if $(filter hybrid,$(call layer,$(1))),-lhwloc) \
            $(if $(filter local/async/%,$(1)),-luv) $(if $(filter tests/%,$(1)),-lcmocka) \
            $(if $(filter asan,$(MODE)),tests/keep_loaded.c)
 

@@ -322,6 +322,15 @@ bool arg_is(const char *value, const char *word)
     return value && strcmp(value, word) == 0;
 }
 
+const char *range_text(const struct range *range, char text[64])
+{
+    if (range->from == range->to)
+        snprintf(text, 64, "%zu", range->to);
+    else
+        snprintf(text, 64, "%zu to %zu", range->from, range->to);
+    return text;
+}
+
 size_t range_next(const struct range *range, size_t size)
 {
     if (size >= range->to)

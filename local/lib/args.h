@@ -55,6 +55,9 @@ void args_help(const struct arg *const *tables, FILE *file);
 /* Whether the text or choice `value`, NULL if it was not given, is `word`. */
 bool arg_is(const char *value, const char *word);
 
+/* "1000" for one size, "8 to 4194304" for more. Returns `text`. */
+const char *range_text(const struct range *range, char text[64]);
+
 /* The size after `size` in `range` (its double, clipped to range->to), or 0 behind the last. */
 size_t range_next(const struct range *range, size_t size);
 

@@ -22,6 +22,49 @@ uint64_t elements_check(const uint64_t *array, uint64_t start, uint64_t count, u
     return i;
 }
 
+/* Eight bytes of the row at once: mixed, so that neighbours and seeds all differ. */
+static uint64_t byte_word(uint64_t index, uint64_t seed)
+{
+    uint64_t word = (index + 1) * UINT64_C(0x9e3779b97f4a7c15) + seed * UINT64_C(0xd1342543de82ef95);
+
+    word ^= word >> 29;
+    return word * UINT64_C(0xbf58476d1ce4e5b9);
+}
+
+unsigned char byte_element(uint64_t place, uint64_t seed)
+{
+    return (unsigned char)(byte_word(place / 8, seed) >> 8 * (place % 8));
+}
+
+void bytes_fill(void *bytes, uint64_t start, uint64_t count, uint64_t seed)
+{
+    unsigned char *to = bytes;
+    uint64_t word = byte_word(start / 8, seed);
+
+    for (uint64_t i = 0; i < count; i++) {
+        const uint64_t place = start + i;
+        if (place % 8 == 0)
+            word = byte_word(place / 8, seed);
+        to[i] = (unsigned char)(word >> 8 * (place % 8));
+    }
+}
+
+uint64_t bytes_check(const void *bytes, uint64_t start, uint64_t count, uint64_t seed)
+{
+    const unsigned char *from = bytes;
+    uint64_t word = byte_word(start / 8, seed);
+    uint64_t i = 0;
+
+    for (; i < count; i++) {
+        const uint64_t place = start + i;
+        if (place % 8 == 0)
+            word = byte_word(place / 8, seed);
+        if (from[i] != (unsigned char)(word >> 8 * (place % 8)))
+            break;
+    }
+    return i;
+}
+
 struct block block_of(uint64_t total, uint64_t parts, uint64_t part)
 {
     const uint64_t least = total / parts, left_over = total % parts;

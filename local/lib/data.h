@@ -18,6 +18,11 @@ void elements_fill(uint64_t *array, uint64_t start, uint64_t count, uint64_t see
 /* The least i < count with array[i] != element(start + i, seed), or `count` if all are right. */
 uint64_t elements_check(const uint64_t *array, uint64_t start, uint64_t count, uint64_t seed);
 
+/* The same for single bytes, of messages of any length: the byte at `place`, 0 to 255. */
+unsigned char byte_element(uint64_t place, uint64_t seed);
+void bytes_fill(void *bytes, uint64_t start, uint64_t count, uint64_t seed);
+uint64_t bytes_check(const void *bytes, uint64_t start, uint64_t count, uint64_t seed);
+
 /* A part of a whole: elements start ... start + count - 1. */
 struct block {
     uint64_t start, count;

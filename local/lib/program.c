@@ -178,8 +178,24 @@ static void tell_lost(struct program *program, const char *where)
     program->lost = true;
 }
 
+enum status program_plot(struct program *program, struct plot *plot)
+{
+    char error[512];
+
+    if (!program->speaks || !plot->file)
+        return PASS;
+    const enum status status = plot_check(plot, error, sizeof error);
+    if (status != PASS)
+        program_error("%s", error);
+    else
+        program->plot = plot;
+    return status;
+}
+
 void program_row(struct program *program, const struct record *record)
 {
+    if (program->plot)
+        plot_add(program->plot, record);
     if (program->speaks && report_row(&program->report, record))
         tell_lost(program, program->output);
 }
@@ -218,6 +234,12 @@ enum status program_verdict(const struct program *program, bool right, const cha
 
 int program_close(struct program *program, enum status status)
 {
+    char error[512];
+
+    if (program->plot && plot_draw(program->plot, error, sizeof error)) {
+        program_error("%s", error);
+        program->lost = true;
+    }
     if (program->report.file && report_close(&program->report))
         tell_lost(program, program->output);
     if (program->speaks && (fflush(stdout) || ferror(stdout))) /* the verdict, --show */

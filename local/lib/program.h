@@ -9,6 +9,7 @@
 #define LOCAL_LIB_PROGRAM_H
 
 #include "local/lib/args.h"
+#include "local/lib/plot.h"
 #include "local/lib/report.h"
 #include "local/lib/status.h"
 
@@ -22,6 +23,7 @@ struct program {
     const char *format, *output; /* --format, --output */
     struct report report;        /* open where `speaks`, from program_begin() on */
     struct record record;        /* program, version, setting, date: copy it and add the row's own */
+    struct plot *plot;           /* --plot, from program_plot() on */
     bool lost;                   /* a part of the report did not arrive, and that was told */
 };
 
@@ -48,6 +50,10 @@ enum status program_open(struct program *program, int argc, char **argv,
 enum status program_parse(struct program *program, int argc, char **argv,
                           const struct arg *options, bool speaks);
 enum status program_begin(struct program *program, const struct setting *setting);
+
+/* Rows will be drawn into plot->file, if it was given, when the program closes. PASS, or USAGE or
+ * UNABLE, told; only where the program speaks is anything looked at. */
+enum status program_plot(struct program *program, struct plot *plot);
 
 /* Prints "program: sentence" on stderr if this process speaks, and returns USAGE. */
 enum status program_usage(const struct program *program, const char *format, ...)

@@ -24,8 +24,10 @@ static struct field *add(struct record *record, const char *name, enum field_kin
 
 void record_text(struct record *record, const char *name, const char *text)
 {
-    struct field *field = add(record, name, FIELD_TEXT);
+    struct field *field = add(record, name, text ? FIELD_TEXT : FIELD_NULL);
 
+    if (!text)
+        return;
     size_t end = strnlen(text, RECORD_TEXT - 1);
 
     /* Cut before a character of UTF-8 (10xxxxxx goes on with one), not within it. */
@@ -57,7 +59,7 @@ void record_null(struct record *record, const char *name)
 
 void record_summary(struct record *record, const struct summary *summary, bool verified)
 {
-    const bool has_ci = verified && summary->has_ci;
+    const bool has_ci = verified && summary->has_ci, aside = record->aside;
 
     record_int(record, "iterations", (int64_t)summary->count);
     record_real(record, "median_s", verified ? summary->median : NAN);
@@ -65,6 +67,17 @@ void record_summary(struct record *record, const struct summary *summary, bool v
     record_real(record, "p90_s", verified ? summary->p90 : NAN);
     record_real(record, "ci_low_s", has_ci ? summary->ci_low : NAN);
     record_real(record, "ci_high_s", has_ci ? summary->ci_high : NAN);
+    record->aside = true; /* the mean is for comparison: one late sample moves it, see a loaded run */
+    record_real(record, "mean_s", verified ? summary->mean : NAN);
+    record->aside = aside;
+}
+
+const struct field *record_field(const struct record *record, const char *name)
+{
+    for (int i = 0; i < record->count; i++)
+        if (strcmp(record->fields[i].name, name) == 0)
+            return &record->fields[i];
+    return NULL;
 }
 
 int report_open(struct report *report, const char *format, const char *path)
@@ -142,6 +155,13 @@ static void show_real(char text[RECORD_TEXT], double real)
     else
         snprintf(text, RECORD_TEXT, "%.*f", size >= 1000 ? 0 : size >= 100 ? 1 : size >= 10 ? 2 : 3,
                  real);
+}
+
+double field_scale(const char *name)
+{
+    char heading[RECORD_TEXT];
+
+    return column(name, heading);
 }
 
 static void cell(const struct field *field, char text[RECORD_TEXT])

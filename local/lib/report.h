@@ -38,7 +38,7 @@ struct record {
 };
 
 /* Each appends one value; `name` must outlive the record, `text` is copied (cut at RECORD_TEXT -
- * 1 bytes). record_real() takes NaN for "not known": null, and infinities alike. Past RECORD_FIELDS nothing is added
+ * 1 bytes), NULL becomes null. record_real() takes NaN for "not known": null, and infinities alike. Past RECORD_FIELDS nothing is added
  * and report_row() refuses the record. */
 void record_text(struct record *record, const char *name, const char *text);
 void record_int(struct record *record, const char *name, int64_t number);
@@ -46,9 +46,15 @@ void record_real(struct record *record, const char *name, double real);
 void record_bool(struct record *record, const char *name, bool truth);
 void record_null(struct record *record, const char *name);
 
-/* Appends iterations, median_s, p10_s, p90_s, ci_low_s, ci_high_s. The last two are null where the
- * samples are too few for an interval, all times where the result is not `verified`. */
+/* Appends iterations, median_s, p10_s, p90_s, ci_low_s, ci_high_s, and aside mean_s. The interval
+ * is null where the samples are too few for one, all times where the result is not `verified`. */
 void record_summary(struct record *record, const struct summary *summary, bool verified);
+
+/* The field `name`, or NULL. */
+const struct field *record_field(const struct record *record, const char *name);
+
+/* What people see a value of this name multiplied by: 1e6 for _s, 1e-6 for bytes_per_s, else 1. */
+double field_scale(const char *name);
 
 enum report_format { REPORT_TABLE, REPORT_CSV, REPORT_JSON };
 

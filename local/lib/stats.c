@@ -48,17 +48,30 @@ int stats_summarize(double *samples, size_t count, struct summary *summary)
     }
     qsort(samples, count, sizeof *samples, by_value);
 
+    double sum = 0;
+    for (size_t i = 0; i < count; i++)
+        sum += samples[i];
     const size_t rank = stats_ci_rank(count, NULL);
     *summary = (struct summary){
         .count = count,
         .median = quantile(samples, count, 0.5),
         .p10 = quantile(samples, count, 0.1),
         .p90 = quantile(samples, count, 0.9),
+        .mean = sum / (double)count,
         .has_ci = rank > 0,
         .ci_low = rank ? samples[rank - 1] : NAN,
         .ci_high = rank ? samples[count - rank] : NAN,
     };
     return 0;
+}
+
+void stats_scale(struct summary *summary, double factor)
+{
+    double *const figures[] = { &summary->median, &summary->p10,     &summary->p90,
+                                &summary->ci_low, &summary->ci_high, &summary->mean };
+
+    for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
+        *figures[i] *= factor;
 }
 
 enum stop stats_stop(const struct stop_rule *rule, double *samples, size_t count,

@@ -16,12 +16,16 @@ struct summary {
     double median, p10, p90; /* the unit of the samples */
     bool has_ci;             /* false below STATS_CI_MIN samples: no interval covers 95 % */
     double ci_low, ci_high;  /* where the median lies in at least 95 of 100 such runs */
+    double mean;
 };
 
 #define STATS_CI_MIN 6
 
 /* Sorts `samples` and summarises them. Returns 0, or -1 with EINVAL if `count` is 0. */
 int stats_summarize(double *samples, size_t count, struct summary *summary);
+
+/* Multiplies all figures by `factor`: a round trip's become half of it. */
+void stats_scale(struct summary *summary, double factor);
 
 /*
  * The interval of the median is [x(l), x(count + 1 - l)] in samples sorted and counted from 1:

@@ -219,7 +219,7 @@ static struct verdict run_elements(struct world *w, uint64_t count)
         show_elements(w, "after ", mine, held);
     struct verdict verdict = check_elements(&s, mine, count);
     if (verdict.right) {
-        timing = timing_run(w, &opt.timing, scatter, &s);
+        timing = timing_run(w, &opt.timing, count * sizeof *all, scatter, &s);
         verdict = check_elements(&s, mine, count);
     }
     add_row(w, &s, count, count * sizeof *all, &timing, verdict.right);
@@ -346,7 +346,7 @@ static enum status run_file(struct world *w)
         snprintf(unit_name, sizeof unit_name, "units of %" PRIu64 " bytes", unit);
     tell_blocks(w, unit_name, units);
     make_fault(w, &s, units, length);
-    const struct timing timing = timing_run(w, &opt.timing, scatter, &s);
+    const struct timing timing = timing_run(w, &opt.timing, length, scatter, &s);
     const struct block mine = bytes_of(&s, w->rank, unit, length);
     const struct part held = part_of(root ? all + mine.start : block, mine.count);
     const struct verdict verdict = check_parts(w, expected, held);

@@ -189,14 +189,71 @@ static double barrier_skew(struct run *run, double secs)
     return summary.median;
 }
 
+struct timing_as timing_as_iterations(const struct timing_options *options, uint64_t bytes,
+                                      bool between_two)
+{
+    const bool large = bytes > 8192;
+    struct timing_as as;
+
+    if (arg_is(options->as, "osu")) {
+        as.iterations = between_two ? (large ? 1000 : 10000) : (large ? 100 : 1000);
+        as.warmup = large ? 10 : 100;
+    } else {
+        const uint64_t volume = UINT64_C(40) << 20;
+        as.iterations = bytes * 1000 <= volume ? 1000 : (size_t)(volume / bytes > 0 ? volume / bytes : 1);
+        as.warmup = 4;
+    }
+    if (as.iterations > options->iterations)
+        as.iterations = options->iterations;
+    return as;
+}
+
+static struct timing run_as(const struct world *world, const struct timing_options *options,
+                            uint64_t bytes, void (*operation)(void *), void *arg)
+{
+    const struct timing_as as = timing_as_iterations(options, bytes, false);
+    const bool osu = arg_is(options->as, "osu");
+    struct timing timing = { .as = options->as, .stop = STOP_ITERATIONS, .clocks = 1 };
+    double mine = 0;
+
+    for (size_t i = 0; i < as.warmup; i++) {
+        operation(arg);
+        MPI_Barrier(world->comm);
+    }
+    MPI_Barrier(world->comm);
+    MPI_Barrier(world->comm);
+    const int64_t begin = clock_ns();
+    for (size_t i = 0; i < as.iterations; i++) {
+        const int64_t before = osu ? clock_ns() : 0;
+        operation(arg);
+        if (osu) {
+            mine += clock_secs(before, clock_ns());
+            MPI_Barrier(world->comm);
+        }
+    }
+    if (!osu)
+        mine = clock_secs(begin, clock_ns());
+    mine /= (double)as.iterations;
+    MPI_Reduce(&mine, &timing.quoted, 1, MPI_DOUBLE, MPI_SUM, 0, world->comm);
+    MPI_Reduce(&mine, &timing.quoted_min, 1, MPI_DOUBLE, MPI_MIN, 0, world->comm);
+    MPI_Reduce(&mine, &timing.quoted_max, 1, MPI_DOUBLE, MPI_MAX, 0, world->comm);
+    timing.quoted /= world->size;
+    timing.start = osu ? "barrier each" : "two barriers, then back to back";
+    timing.summary.count = as.iterations;
+    return timing;
+}
+
 static void *array(const struct world *world, size_t size)
 {
     return world_alloc(world, BATCH_MAX, size);
 }
 
 struct timing timing_run(const struct world *world, const struct timing_options *options,
-                         void (*operation)(void *), void *arg)
+                         uint64_t bytes, void (*operation)(void *), void *arg)
 {
+    if (options->as)
+        return run_as(world, options, bytes, operation, arg);
+
     const bool root = world->rank == 0;
     struct clocks clocks;
     struct timing timing = { 0 };
@@ -266,10 +323,25 @@ struct timing timing_run(const struct world *world, const struct timing_options 
 void timing_fields(struct record *record, const struct timing *timing, uint64_t bytes,
                    bool verified)
 {
+    const double secs = timing->as ? timing->quoted : timing->summary.median;
+
     record_int(record, "bytes", (int64_t)bytes);
-    record_summary(record, &timing->summary, verified);
-    record_real(record, "bytes_per_s", verified ? (double)bytes / timing->summary.median : NAN);
-    record_int(record, "slowest_rank", timing->slowest_rank);
+    if (timing->as) {
+        record_text(record, "as", timing->as);
+        record_real(record, "mean_s", verified ? timing->quoted : NAN);
+        record_real(record, "least_mean_s", verified ? timing->quoted_min : NAN);
+        record_real(record, "largest_mean_s", verified ? timing->quoted_max : NAN);
+        record_int(record, "iterations", (int64_t)timing->summary.count);
+    } else {
+        record_summary(record, &timing->summary, verified);
+    }
+    record_real(record, "bytes_per_s", verified ? (double)bytes / secs : NAN);
+    if (timing->as || timing->slowest_rank < 0) {
+        record->aside = true;
+        record_null(record, "slowest_rank");
+    } else {
+        record_int(record, "slowest_rank", timing->slowest_rank);
+    }
     record->aside = timing->clocks <= 1; /* never a synchronised figure without its error */
     record_real(record, "residual_s", timing->residual_secs);
     record->aside = true;

@@ -19,6 +19,7 @@ struct timing_options {
     size_t iterations;  /* samples at most */
     size_t warmup;      /* iterations at least that are run before, and not recorded */
     const char *start;  /* how the ranks begin a sample together */
+    const char *as;     /* NULL, or the suite whose way of measuring is followed: see below */
 };
 
 #define TIMING_DEFAULTS { .secs = 1, .iterations = 100000, .warmup = 5, .start = "barrier" }
@@ -28,28 +29,53 @@ struct timing_options {
     { "iterations", ARG_SIZE, &(timing)->iterations, "samples of one row at most", .min = 1 },     \
     { "warmup", ARG_SIZE, &(timing)->warmup, "iterations before the first sample at least" },      \
     { "start", ARG_CHOICE, &(timing)->start,                                                       \
-      "begin samples after two barriers, or at a time told before", .choices = "barrier|window" }
+      "begin samples after two barriers, or at a time told before", .choices = "barrier|window" }, \
+    { "as", ARG_CHOICE, &(timing)->as,                                                             \
+      "measure as OSU's or Intel's benchmarks do, to compare with them", .choices = "osu|imb" }
 
 struct timing {
     struct summary summary; /* seconds */
     enum stop stop;         /* why it ended */
-    int slowest_rank;       /* the one that was last to leave most often */
+    int slowest_rank;       /* the one that was last to leave most often; -1: not asked */
     const char *start;      /* "barrier" or "window", as used */
     bool refused;           /* a window was asked for, but the ranks are oversubscribed */
     double late_share;      /* window: samples thrown away because a rank came late */
     double skew_secs;       /* barrier: median of last less first exit from a barrier alone */
     int clocks;             /* different clocks among the ranks */
     double residual_secs;   /* largest error of a clock, before or after; 0 for one clock */
+    const char *as;         /* NULL, or the suite; then only summary.count and these hold: */
+    double quoted, quoted_min, quoted_max; /* seconds, the figure that the suite prints */
 };
 
 /*
- * Collective. Runs `operation(arg)` on all ranks until the interval of the median is within 2 %
+ * Collective. Runs `operation(arg)`, which moves `bytes`, on all ranks until the interval of the median is within 2 %
  * of it, or the budget or the iterations are used up. Returns the timing on rank 0; on the other
  * ranks its summary is zero. Window starts fall back to barriers where the ranks are
  * oversubscribed (they cannot start together) or more than a tenth of the samples came late.
  */
 struct timing timing_run(const struct world *world, const struct timing_options *options,
-                         void (*operation)(void *arg), void *arg);
+                         uint64_t bytes, void (*operation)(void *arg), void *arg);
+
+/*
+ * The other suites' ways, so that rows of ours may stand beside theirs (and beside no other row).
+ * One buffer, used again and again, a fixed root, and means:
+ *
+ * - osu (OSU micro-benchmarks 7): a barrier after each iteration; each rank adds up its own times
+ *   of the operation alone; the figure is their mean over iterations and ranks, with the least and
+ *   the largest rank's. 1000 iterations after 100, above 8 KiB 100 after 10.
+ * - imb (Intel MPI Benchmarks): two barriers, then all iterations back to back; a rank's time is
+ *   their mean; t_avg, with t_min and t_max over ranks. 1000 iterations, fewer above 40 KiB: 40 MiB
+ *   are moved in all.
+ *
+ * timing_as_iterations() gives the iterations and the warm-up for messages of `bytes`; with
+ * `between_two` for point-to-point programs, where osu takes 10000 after 100, above 8 KiB 1000 after
+ * 10. --iterations, where it is smaller, wins.
+ */
+struct timing_as {
+    size_t iterations, warmup;
+};
+struct timing_as timing_as_iterations(const struct timing_options *options, uint64_t bytes,
+                                      bool between_two);
 
 /* Appends the fields of a timing: bytes, iterations, median_s ... `bytes` is what a rank's larger
  * buffer holds in all. If `verified` is false no time is given. */

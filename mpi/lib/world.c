@@ -138,9 +138,7 @@ enum status world_open(struct world *world, int argc, char **argv, int required,
         if (world->rank == 0)
             status = program_begin(&world->program, &setting);
     }
-    int common = (int)status;
-    MPI_Bcast(&common, 1, MPI_INT, 0, world->comm);
-    return (enum status)common;
+    return world_agree(world, status);
 }
 
 /* MPICH 4.0 over UCX hangs in MPI_Finalize, more often than not, when ranks of several nodes close
@@ -159,14 +157,42 @@ static void take_turns(const struct world *world)
 
 int world_close(struct world *world, enum status status)
 {
-    int worst = program_close(&world->program, status);
+    const int worst = (int)world_agree(world, (enum status)program_close(&world->program, status));
 
-    MPI_Allreduce(MPI_IN_PLACE, &worst, 1, MPI_INT, MPI_MAX, world->comm);
     take_turns(world);
     MPI_Comm_free(&world->node_comm);
     MPI_Comm_free(&world->comm);
     MPI_Finalize();
     return worst;
+}
+
+enum status world_needs(const struct world *world, int ranks)
+{
+    if (world->size >= ranks)
+        return PASS;
+    if (world->rank == 0)
+        program_error("%d rank%s: at least %d are needed: start it with -n %d", world->size,
+                      world->size == 1 ? "" : "s", ranks, ranks);
+    return UNABLE;
+}
+
+enum status world_agree(const struct world *world, enum status status)
+{
+    int worst = (int)status;
+
+    MPI_Allreduce(MPI_IN_PLACE, &worst, 1, MPI_INT, MPI_MAX, world->comm);
+    return (enum status)worst;
+}
+
+void world_rest(const struct world *world)
+{
+    MPI_Request request;
+    int done = 0;
+
+    MPI_Ibarrier(world->comm, &request);
+    for (MPI_Test(&request, &done, MPI_STATUS_IGNORE); !done;
+         MPI_Test(&request, &done, MPI_STATUS_IGNORE))
+        nanosleep(&(struct timespec){ 0, 2000000 }, NULL);
 }
 
 void world_abort(const struct world *world, enum status status, const char *format, ...)

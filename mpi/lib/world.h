@@ -47,6 +47,17 @@ int world_close(struct world *world, enum status status);
  * sentence"; returns USAGE on all. */
 #define world_usage(world, ...) program_usage(&(world)->program, __VA_ARGS__)
 
+/* Collective in effect. PASS where the job has at least `ranks` ranks; else UNABLE on all, told by
+ * rank 0. */
+enum status world_needs(const struct world *world, int ranks);
+
+/* Collective. The worst (largest) status of all ranks, on each of them. */
+enum status world_agree(const struct world *world, enum status status);
+
+/* Collective. Returns when all ranks have called it, like MPI_Barrier, but waits asleep: for ranks
+ * that only look on while others are measured. It may return some milliseconds late. */
+void world_rest(const struct world *world);
+
 /* For an error of this rank alone: prints "program: rank R: sentence" and aborts the job with
  * `status`. Does not return. */
 _Noreturn void world_abort(const struct world *world, enum status status, const char *format, ...)

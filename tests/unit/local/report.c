@@ -181,10 +181,10 @@ static void summaries(void **state)
         bool verified;
         const char *line;
     } table[] = {
-        { { 10, 3, 1, 5, true, 2, 4 }, true, "10,3,1,5,2,4\n" },
-        { { 5, 3, 1, 5, false, NAN, NAN }, true, "5,3,1,5,,\n" },
-        { { 5, 3, 1, 5, false, 2, 4 }, true, "5,3,1,5,,\n" },
-        { { 10, 3, 1, 5, true, 2, 4 }, false, "10,,,,,\n" },
+        { { 10, 3, 1, 5, true, 2, 4, 3.5 }, true, "10,3,1,5,2,4,3.5\n" },
+        { { 5, 3, 1, 5, false, NAN, NAN, 3 }, true, "5,3,1,5,,,3\n" },
+        { { 5, 3, 1, 5, false, 2, 4, 3 }, true, "5,3,1,5,,,3\n" },
+        { { 10, 3, 1, 5, true, 2, 4, 3 }, false, "10,,,,,,\n" },
     };
     (void)state;
 

@@ -50,6 +50,7 @@ static void quantiles(void **state)
             assert_true(samples[k] == (double)(k + 1));
         free(samples);
         assert_int_equal(got.count, count);
+        assert_true(got.mean == (double)(count + 1) / 2);
         assert_true(got.median == rows[i].median);
         assert_true(got.p10 == rows[i].p10 && got.p90 == rows[i].p90);
         assert_int_equal(got.has_ci, rows[i].has_ci);

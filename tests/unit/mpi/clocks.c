@@ -193,7 +193,7 @@ static void sleep_on_last(void *arg)
 static void timing_over_clocks(void **state)
 {
     const struct timing_options options = { .secs = 0.2, .iterations = 30, .start = "barrier" };
-    const struct timing timing = timing_run(&w, &options, sleep_on_last, NULL);
+    const struct timing timing = timing_run(&w, &options, 0, sleep_on_last, NULL);
     (void)state;
 
     assert_true(timing.clocks > 1);

@@ -98,7 +98,7 @@ static void runs(void **state)
     const struct timing_options options = row->options;
     struct work mine = { .sleeper = row->millis ? w.size - 1 : -1, .millis = row->millis };
 
-    const struct timing timing = timing_run(&w, &options, work, &mine);
+    const struct timing timing = timing_run(&w, &options, 0, work, &mine);
     const struct summary none = { 0 };
 
     check_calls(&mine, timing.summary.count + (options.warmup > 0));
@@ -127,7 +127,7 @@ static void slowest(void **state)
     for (int rank = 0; rank < w.size; rank++) {
         /* Longer than a busy machine keeps another rank from its core. */
         struct work mine = { .sleeper = rank, .millis = 30 };
-        const struct timing timing = timing_run(&w, &options, work, &mine);
+        const struct timing timing = timing_run(&w, &options, 0, work, &mine);
         if (w.rank == 0)
             assert_int_equal(timing.slowest_rank, rank);
     }
@@ -143,7 +143,7 @@ static void warms_up(void **state)
         const struct timing_options options = { .secs = 2, .iterations = 1, .warmup = warmups[i],
                                                 .start = "barrier" };
         struct work mine = { .sleeper = -1 };
-        timing_run(&w, &options, work, &mine);
+        timing_run(&w, &options, 0, work, &mine);
         check_calls(&mine, warmups[i] + 1);
     }
 }
