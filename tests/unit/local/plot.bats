@@ -5,7 +5,7 @@ setup() {
     cd "$BATS_TEST_DIRNAME/../../.." || exit
     build=${LOCKSTEP_BUILD:-build}
     [ -x "$build/mpi/p2p/pingpong" ] || skip "there is no MPI here"
-    export LOCKSTEP_BUILD=$build
+    export LOCKSTEP_BUILD=$build OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 }
 
 draw() { # draw FILE [ARGUMENT]...
@@ -43,9 +43,8 @@ draw() { # draw FILE [ARGUMENT]...
 @test "without gnuplot the program ends with 77 and says so" {
     mkdir "$BATS_TEST_TMPDIR/bin"
     ln -s "$(command -v sh)" "$BATS_TEST_TMPDIR/bin/sh"
-    local program=$PWD/$build/mpi/p2p/pingpong
-    run env PATH="$BATS_TEST_TMPDIR/bin" OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 \
-        "$(command -v mpirun)" -n 2 --map-by :OVERSUBSCRIBE --bind-to none "$program" --plot one.svg
+    LOCKSTEP_LAUNCHER="mpirun --oversubscribe -n %n env PATH=$BATS_TEST_TMPDIR/bin" \
+        run jobs/launch -n 2 pingpong --plot one.svg
     echo "$output"
     [ "$status" = 77 ]
     [[ $output == *"there is no gnuplot"* ]]
