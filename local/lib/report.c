@@ -197,11 +197,13 @@ static void table_cell(struct report *report, int i, const struct field *field, 
             last ? "\n" : "  ");
 }
 
-/* Sizes grow along a sweep, so the first row does not tell how wide their column must be. */
-static bool is_size(const struct field *field)
+/* Sizes grow along a sweep and names differ, so the first row does not tell how wide their column
+ * must be. */
+static int width_of_later_rows(const struct field *field)
 {
-    return field->kind == FIELD_INT &&
-           (ends_with(field->name, "bytes") || ends_with(field->name, "count"));
+    if (field->kind == FIELD_INT)
+        return ends_with(field->name, "bytes") || ends_with(field->name, "count") ? 11 : 0;
+    return ends_with(field->name, "variant") || ends_with(field->name, "algorithm") ? 16 : 0;
 }
 
 static int last_column(const struct record *record)
@@ -226,8 +228,8 @@ static void table_row(struct report *report, const struct record *record)
             column(field->name, text);
             cell(field, first);
             report->widths[i] = width(text) > width(first) ? width(text) : width(first);
-            if (is_size(field) && report->widths[i] < 11)
-                report->widths[i] = 11;
+            if (report->widths[i] < width_of_later_rows(field))
+                report->widths[i] = width_of_later_rows(field);
             if (!field->aside)
                 table_cell(report, i, field, text, i == last);
         }
