@@ -4,7 +4,7 @@
 #   make deps run | deps check    installs what the other goals on the line need, then does them
 #   make [MPI=openmpi|mpich] [CC=gcc|clang] [MODE=debug|asan|tsan] [NATIVE=1]
 #   make run P=PROGRAM N=RANKS T=THREADS ARGS="..."       make check [TEST=path ...]
-#   make list | stress | install [PREFIX= DESTDIR=] | format | tidy | clean
+#   make list | stress | bench | install [PREFIX= DESTDIR=] | format | tidy | clean
 
 VERSION := 0.1.0
 ifeq ($(origin CC),default)
@@ -83,7 +83,7 @@ quiet = $(if $(V),,@echo '  $(1) $(2)';)
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SECONDEXPANSION:
-.PHONY: all units run check stress list install format tidy clean
+.PHONY: all units run check stress bench list install format tidy clean
 
 all: $(programs:%=$(BUILD)/%)
 	@$(foreach t,$(filter-out %/lib,$(absent)),echo "left out: $(t) needs $(call lacks,$(t)): make deps all";)
@@ -136,6 +136,10 @@ units: $(units:%=$(BUILD)/%)
 
 stress: all
 	@LOCKSTEP_BUILD=$(BUILD) prove --exec tests/harness $(wildcard tests/stress/*.bats)
+
+# Side by side with packaged peers, as ratios; on a quiet machine.
+bench: all
+	@for b in $(filter-out %.bash,$(wildcard tests/bench/*)); do LOCKSTEP_BUILD=$(BUILD) $$b || exit; done
 
 list:
 	@$(foreach p,$(programs),sed -n 's|^ \* $(notdir $(p)) - |$(dir $(p))$(notdir $(p))\t|p' $(p).c | head -n 1;) :

@@ -35,6 +35,7 @@
 #include "local/lib/clock.h"
 #include "mpi/lib/clocks.h"
 #include "mpi/lib/timing.h"
+#include "tests/unit/mpi/run.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
 
@@ -238,18 +239,6 @@ static int rank_to_be(void)
     return -1;
 }
 
-/* A rank that fails takes the job with it: the others wait for it. Only rank 0 tells what is
- * right. */
-static enum status run(const struct CMUnitTest *tests, size_t count)
-{
-    if (w.rank > 0 && !freopen("/dev/null", "w", stdout))
-        return FAIL;
-    for (size_t i = 0; i < count; i++)
-        if (_cmocka_run_group_tests(tests[i].name, &tests[i], 1, NULL, NULL))
-            MPI_Abort(w.comm, FAIL);
-    return PASS;
-}
-
 int main(int argc, char **argv)
 {
     const struct CMUnitTest plain[] = {
@@ -275,13 +264,13 @@ int main(int argc, char **argv)
                   (offsets[rank] == 0 || enter_namespace(offsets[rank]));
     enum status status = world_open(&w, argc, argv, MPI_THREAD_SINGLE, 1, options);
     if (status == PASS && !list)
-        status = run(plain, LENGTH(plain));
+        status = run(&w, plain, LENGTH(plain));
     else if (status == PASS) {
         MPI_Allreduce(MPI_IN_PLACE, &entered, 1, MPI_INT, MPI_MIN, w.comm);
         if (!entered && w.rank == 0)
             program_error("--offsets: no time namespaces here: run it as root, on Linux 5.6"
                           " or newer");
-        status = entered ? run(shifted, LENGTH(shifted)) : UNABLE;
+        status = entered ? run(&w, shifted, LENGTH(shifted)) : UNABLE;
     }
     return world_close(&w, status);
 }

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "mpi/lib/show.h"
+#include "tests/unit/mpi/run.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
 
@@ -84,18 +85,6 @@ static void shows(void **state)
     assert_string_equal(got, expected);
 }
 
-/* A rank that fails takes the job with it: the others wait for it. Only rank 0 tells what is
- * right. */
-static enum status run(const struct CMUnitTest *tests, size_t count)
-{
-    if (w.rank > 0 && !freopen("/dev/null", "w", stdout))
-        return FAIL;
-    for (size_t i = 0; i < count; i++)
-        if (_cmocka_run_group_tests(tests[i].name, &tests[i], 1, NULL, NULL))
-            MPI_Abort(w.comm, FAIL);
-    return PASS;
-}
-
 int main(int argc, char **argv)
 {
     static const struct arg none[] = { ARGS_END };
@@ -106,6 +95,6 @@ int main(int argc, char **argv)
         tests[i] = (struct CMUnitTest){ .name = rows[i].when, .test_func = shows,
                                         .initial_state = (void *)(uintptr_t)&rows[i] };
     if (status == PASS)
-        status = run(tests, LENGTH(tests));
+        status = run(&w, tests, LENGTH(tests));
     return world_close(&w, status);
 }

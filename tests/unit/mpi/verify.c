@@ -17,6 +17,7 @@
 
 #include "local/lib/data.h"
 #include "mpi/lib/verify.h"
+#include "tests/unit/mpi/run.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
 
@@ -152,18 +153,6 @@ static void both(void **state)
     check(verdict_both(a, b), "a");
 }
 
-/* A rank that fails takes the job with it: the others wait for it. Only rank 0 tells what is
- * right. */
-static enum status run(const struct CMUnitTest *tests, size_t count)
-{
-    if (w.rank > 0 && !freopen("/dev/null", "w", stdout))
-        return FAIL;
-    for (size_t i = 0; i < count; i++)
-        if (_cmocka_run_group_tests(tests[i].name, &tests[i], 1, NULL, NULL))
-            MPI_Abort(w.comm, FAIL);
-    return PASS;
-}
-
 int main(int argc, char **argv)
 {
     static const struct arg none[] = { ARGS_END };
@@ -174,6 +163,6 @@ int main(int argc, char **argv)
     enum status status = world_open(&w, argc, argv, MPI_THREAD_SINGLE, 1, none);
 
     if (status == PASS)
-        status = run(tests, LENGTH(tests));
+        status = run(&w, tests, LENGTH(tests));
     return world_close(&w, status);
 }

@@ -35,6 +35,7 @@
 #include <unistd.h>
 
 #include "mpi/lib/world.h"
+#include "tests/unit/mpi/run.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
 
@@ -160,18 +161,6 @@ static void allocates(void **state)
     }
 }
 
-/* A rank that fails takes the job with it: the others wait for it. Only rank 0 tells what is
- * right. */
-static enum status run(const struct CMUnitTest *tests, size_t count)
-{
-    if (w.rank > 0 && !freopen("/dev/null", "w", stdout))
-        return FAIL;
-    for (size_t i = 0; i < count; i++)
-        if (_cmocka_run_group_tests(tests[i].name, &tests[i], 1, NULL, NULL))
-            MPI_Abort(w.comm, FAIL);
-    return PASS;
-}
-
 /* The last rank makes the mistake, the others wait for it in vain. */
 static enum status end_by_mistake(void)
 {
@@ -210,6 +199,6 @@ int main(int argc, char **argv)
         return world_close(&w, (enum status)w.rank) != size - 1;
     }
     if (status == PASS)
-        status = end ? end_by_mistake() : run(tests, LENGTH(tests));
+        status = end ? end_by_mistake() : run(&w, tests, LENGTH(tests));
     return world_close(&w, status);
 }
