@@ -1,12 +1,8 @@
-#define _DEFAULT_SOURCE /* IFF_UP, getentropy */
 #include "mpi/lib/stall.h"
 #include "local/lib/clock.h"
+#include "mpi/lib/stall_lines.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <ifaddrs.h>
-#include <net/if.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -16,15 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define START_SECS 10.0   /* to reach rank 0 */
-#define PATIENCE_SECS 3.0 /* for the rest of a message, or for an answer at the start */
 #define END_SECS 2.0 /* for the others to end before rank 0 does, or for the launcher to kill */
 
-enum { ADDRESSES = 16, TOKEN = 16, ROW_BYTES = offsetof(struct stall_row, host) };
+enum { ROW_BYTES = offsetof(struct stall_row, host) };
 
 /* What rank 0's watchdog says, one byte each. */
 enum { ASK = 'a', BYE = 'b', STALL = 's' };
@@ -60,20 +53,11 @@ struct stall_job {
 };
 
 /* What rank 0 tells the others at the start, by MPI. */
-struct offer {
+struct beginning {
     int error; /* errno */
     bool stand_back;
     double limit_secs;
-    unsigned char token[TOKEN]; /* the first half is shown to rank 0, the second is its answer */
-    uint16_t port;
-    int count;
-    struct in_addr addresses[ADDRESSES];
-};
-
-struct hello {
-    unsigned char token[TOKEN / 2];
-    int32_t rank;
-    char host[sizeof((struct stall_row *)NULL)->host];
+    struct lines_offer offer;
 };
 
 /* ---- What the main thread writes down ---- */
@@ -168,47 +152,6 @@ static void read_post(struct post *post, struct stall_row *row)
     }
 }
 
-/* ---- Lines between the watchdogs ---- */
-
-static bool say(int fd, const void *bytes, size_t count)
-{
-    return send(fd, bytes, count, MSG_NOSIGNAL) == (ssize_t)count;
-}
-
-/* Messages are shorter than a packet: what has begun to arrive is all there, or soon. */
-static bool hear(int fd, void *bytes, size_t count)
-{
-    return recv(fd, bytes, count, MSG_WAITALL) == (ssize_t)count;
-}
-
-static int new_line(void)
-{
-    return socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-}
-
-static void set_patience(int fd, double secs)
-{
-    const time_t whole = (time_t)secs;
-    const struct timeval time = { whole, (suseconds_t)(1e6 * (secs - (double)whole)) };
-
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time);
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof time); /* of connect() as well */
-}
-
-static void hang_up(struct pollfd *line)
-{
-    if (line->fd >= 0)
-        close(line->fd);
-    line->fd = -1;
-}
-
-static int wait_ms(int64_t until_ns)
-{
-    const int64_t left = until_ns - clock_ns();
-
-    return left > 0 ? (int)(left / 1000000) + 1 : 0;
-}
-
 /* ---- The end ---- */
 
 /* Hydra reads no pipe any more once it was told to abort. */
@@ -270,14 +213,14 @@ static void end_job(struct stall_job *job, const struct stall_verdict *verdict)
     }
     for (int rank = 1; rank < job->size; rank++)
         if (job->line[rank].fd >= 0)
-            say(job->line[rank].fd, &word, 1);
+            line_say(job->line[rank].fd, &word, 1);
     if (!getenv("HYDI_CONTROL_FD")) {
         const int64_t until = clock_ns() + (int64_t)(END_SECS * 1e9);
         for (int rank = 1; rank < job->size; rank++) {
             struct pollfd *line = &job->line[rank];
-            while (line->fd >= 0 && poll(line, 1, wait_ms(until)) > 0)
+            while (line->fd >= 0 && poll(line, 1, line_wait_ms(until)) > 0)
                 if (recv(line->fd, rest, sizeof rest, 0) <= 0)
-                    hang_up(line);
+                    line_hang_up(line);
         }
     }
     end_rank(true);
@@ -290,7 +233,7 @@ static void hear_main(struct stall_job *job)
     char word;
 
     if (read(job->wake[0], &word, 1) == 1)
-        hang_up(&job->line[0]);
+        line_hang_up(&job->line[0]);
 }
 
 /* Of any rank but 0: answers until rank 0 says that all have finished, or is lost. */
@@ -308,19 +251,19 @@ static void answer(struct stall_job *job)
             hear_main(job);
         else if (!line->revents)
             continue;
-        if (line->revents && (!hear(line->fd, &word, 1) || word == BYE))
+        if (line->revents && (!line_hear(line->fd, &word, 1) || word == BYE))
             return;
         if (word == STALL)
             end_rank(false);
         read_post(&job->post, &row);
-        if (!say(line->fd, &row, ROW_BYTES))
+        if (!line_say(line->fd, &row, ROW_BYTES))
             return;
     }
 }
 
 static void lose(struct stall_job *job, int rank)
 {
-    hang_up(&job->line[rank]);
+    line_hang_up(&job->line[rank]);
     if (job->rows[rank].state != STALL_FINISHED)
         job->rows[rank].state = STALL_GONE;
     job->rows[rank].step++;
@@ -333,7 +276,7 @@ static void hear_ranks(struct stall_job *job)
         struct stall_row *row = &job->rows[rank];
         if (job->line[rank].fd < 0 || !job->line[rank].revents)
             continue;
-        if (hear(job->line[rank].fd, row, ROW_BYTES)) {
+        if (line_hear(job->line[rank].fd, row, ROW_BYTES)) {
             row->call[sizeof row->call - 1] = '\0';
             job->since_ns[rank] = 0;
         } else {
@@ -398,7 +341,7 @@ static void tell_ranks(struct stall_job *job, char word)
     for (int rank = 1; rank < job->size; rank++) {
         if (job->line[rank].fd < 0 || (word == ASK && job->since_ns[rank] != 0))
             continue;
-        if (!say(job->line[rank].fd, &word, 1))
+        if (!line_say(job->line[rank].fd, &word, 1))
             lose(job, rank);
         else if (job->since_ns[rank] == 0)
             job->since_ns[rank] = clock_ns();
@@ -414,7 +357,7 @@ static void collect(struct stall_job *job)
 
     tell_ranks(job, ASK);
     while (!all_finished(job)) {
-        if (poll(job->line, (nfds_t)job->size, wait_ms(next)) > 0) {
+        if (poll(job->line, (nfds_t)job->size, line_wait_ms(next)) > 0) {
             if (job->line[0].revents)
                 hear_main(job);
             hear_ranks(job);
@@ -442,120 +385,6 @@ static void *watch(void *arg)
 
 /* ---- Start and stop. These return 0 or an errno. ---- */
 
-static void raise_file_limit(int ranks)
-{
-    const rlim_t wanted = (rlim_t)ranks + 256;
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < wanted) {
-        limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit); /* if it fails, accept() will tell */
-    }
-}
-
-static void find_addresses(struct offer *offer)
-{
-    struct ifaddrs *all;
-
-    if (getifaddrs(&all))
-        return; /* loopback is left */
-    for (const struct ifaddrs *one = all; one && offer->count < ADDRESSES; one = one->ifa_next)
-        if (one->ifa_addr && one->ifa_addr->sa_family == AF_INET && one->ifa_flags & IFF_UP &&
-            !(one->ifa_flags & IFF_LOOPBACK))
-            offer->addresses[offer->count++] = ((struct sockaddr_in *)one->ifa_addr)->sin_addr;
-    freeifaddrs(all);
-}
-
-static int make_offer(struct offer *offer, int ranks, int *listener)
-{
-    struct sockaddr_in here = { .sin_family = AF_INET };
-    socklen_t length = sizeof here;
-
-    if (!(offer->limit_secs > 0))
-        return EINVAL;
-    raise_file_limit(ranks);
-    find_addresses(offer);
-    *listener = new_line();
-    if (*listener < 0 || bind(*listener, (struct sockaddr *)&here, sizeof here) ||
-        listen(*listener, SOMAXCONN) || getsockname(*listener, (struct sockaddr *)&here, &length) ||
-        getentropy(offer->token, sizeof offer->token))
-        return errno;
-    offer->port = here.sin_port;
-    return 0;
-}
-
-/* Rank 0: takes the line of each other rank. Who does not know the token is not answered. */
-static int accept_ranks(struct stall_job *job, const struct offer *offer, int listener)
-{
-    const int64_t until = clock_ns() + (int64_t)(START_SECS * 1e9);
-    struct pollfd incoming = { .fd = listener, .events = POLLIN };
-
-    for (int missing = job->size - 1; missing > 0;) {
-        struct hello hello;
-        struct pollfd line = { .fd = -1 };
-
-        if (poll(&incoming, 1, wait_ms(until)) > 0)
-            line.fd = accept(listener, NULL, NULL);
-        else if (clock_ns() >= until)
-            return ETIMEDOUT;
-        if (line.fd < 0 && (errno == EMFILE || errno == ENFILE))
-            return errno;
-        if (line.fd < 0)
-            continue;
-        fcntl(line.fd, F_SETFD, FD_CLOEXEC);
-        set_patience(line.fd, PATIENCE_SECS);
-        if (!hear(line.fd, &hello, sizeof hello) ||
-            memcmp(hello.token, offer->token, sizeof hello.token) != 0 || hello.rank <= 0 ||
-            hello.rank >= job->size || !say(line.fd, offer->token + TOKEN / 2, TOKEN / 2)) {
-            hang_up(&line);
-            continue;
-        }
-        missing -= job->line[hello.rank].fd < 0;
-        hang_up(&job->line[hello.rank]); /* one that the rank had given up */
-        job->line[hello.rank].fd = line.fd;
-        memcpy(job->rows[hello.rank].host, hello.host, sizeof hello.host - 1);
-    }
-    return 0;
-}
-
-static bool connect_to(struct stall_job *job, const struct offer *offer, struct in_addr address)
-{
-    const struct sockaddr_in there = { .sin_family = AF_INET,
-                                       .sin_port = offer->port,
-                                       .sin_addr = address };
-    struct hello hello = { .rank = job->rank };
-    unsigned char reply[TOKEN / 2];
-
-    memcpy(hello.token, offer->token, sizeof hello.token);
-    gethostname(hello.host, sizeof hello.host - 1);
-    job->line[1].fd = new_line();
-    set_patience(job->line[1].fd, PATIENCE_SECS / 2); /* of connect() as well */
-    if (connect(job->line[1].fd, (const struct sockaddr *)&there, sizeof there) == 0 &&
-        say(job->line[1].fd, &hello, sizeof hello) && hear(job->line[1].fd, reply, sizeof reply) &&
-        memcmp(reply, offer->token + TOKEN / 2, sizeof reply) == 0)
-        return true;
-    hang_up(&job->line[1]);
-    return false;
-}
-
-static int reach_rank_0(struct stall_job *job, const struct offer *offer, bool near)
-{
-    const struct in_addr loopback = { htonl(INADDR_LOOPBACK) };
-    const int64_t until = clock_ns() + (int64_t)(START_SECS * 1e9);
-
-    do {
-        if (near && connect_to(job, offer, loopback))
-            return 0;
-        for (int i = 0; i < offer->count; i++)
-            if (connect_to(job, offer, offer->addresses[i]))
-                return 0;
-        if (!near && connect_to(job, offer, loopback)) /* MPI may take one host for several */
-            return 0;
-        poll(NULL, 0, 50);
-    } while (clock_ns() < until);
-    return ETIMEDOUT;
-}
-
 static int start_watchdog(struct stall_job *job)
 {
     sigset_t all, before;
@@ -574,7 +403,7 @@ static void job_close(struct stall_job *job)
 
     if (job->watched) {
         post_now(&job->post, STALL_FINISHED);
-        say(job->wake[1], "", 1);
+        line_say(job->wake[1], "", 1);
         while (!load(&job->done)) { /* what this rank has sent may need its help to arrive */
             MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, job->comm, &arrived, MPI_STATUS_IGNORE);
             poll(NULL, 0, 1);
@@ -582,7 +411,7 @@ static void job_close(struct stall_job *job)
         pthread_join(job->watchdog, NULL);
     }
     for (int i = 0; job->line && i < (job->rank == 0 ? job->size : 2); i++)
-        hang_up(&job->line[i]);
+        line_hang_up(&job->line[i]);
     if (job->wake[1] >= 0)
         close(job->wake[1]);
     free(job->stuck_step);
@@ -625,24 +454,24 @@ static struct stall_job *job_open(const struct world *world, double limit_secs)
 
 int stall_start(struct stall *stall, const struct world *world, double limit_secs)
 {
-    struct offer offer = { .limit_secs = limit_secs };
+    struct beginning begin = { .limit_secs = limit_secs };
     struct stall_job *job = NULL;
     int listener = -1;
 
     if (world->rank == 0) {
-        offer.stand_back = getenv("LOCKSTEP_MPILENS") != NULL;
-        offer.error = make_offer(&offer, world->size, &listener);
+        begin.stand_back = getenv("LOCKSTEP_MPILENS") != NULL;
+        begin.error = limit_secs > 0 ? lines_offer(&begin.offer, world->size, &listener) : EINVAL;
     }
-    MPI_Bcast(&offer, sizeof offer, MPI_BYTE, 0, world->comm);
-    int error = offer.error;
-    if (!error && !offer.stand_back) {
-        job = job_open(world, offer.limit_secs);
+    MPI_Bcast(&begin, sizeof begin, MPI_BYTE, 0, world->comm);
+    int error = begin.error;
+    if (!error && !begin.stand_back) {
+        job = job_open(world, begin.limit_secs);
         if (!job)
             error = errno;
         else if (world->rank == 0)
-            error = accept_ranks(job, &offer, listener);
+            error = lines_accept(&begin.offer, listener, world->size, job->line, job->rows);
         else
-            error = reach_rank_0(job, &offer, world->node == 0);
+            error = lines_reach(&begin.offer, world->rank, world->node == 0, &job->line[1]);
         if (job && !error)
             error = start_watchdog(job);
     }
