@@ -83,7 +83,8 @@ enum stop stats_stop(const struct stop_rule *rule, double *samples, size_t count
         return STOP_ITERATIONS;
     if (count > 0 && elapsed_secs >= rule->secs)
         return STOP_TIME;
-    if (count < rule->min_iterations || stats_summarize(samples, count, &summary))
+    if (count < rule->min_iterations || elapsed_secs < rule->secs / 10 ||
+        stats_summarize(samples, count, &summary))
         return STOP_NOT;
     if (summary.has_ci && summary.ci_high - summary.ci_low <= rule->width * summary.median)
         return STOP_CONVERGED;

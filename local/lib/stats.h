@@ -38,9 +38,10 @@ size_t stats_ci_rank(size_t count, double *coverage);
 enum stop { STOP_NOT, STOP_CONVERGED, STOP_TIME, STOP_ITERATIONS };
 
 struct stop_rule {
-    size_t min_iterations; /* not converged before */
+    size_t min_iterations; /* not converged before, and not before a tenth of the budget: */
     size_t max_iterations;
-    double secs;           /* budget for one row of a table */
+    double secs;           /* budget for one row of a table; samples of one millisecond alone
+                            * would show one moment of the machine, and agree with one another */
     double width;          /* converged when the interval is this share of the median, 0.02 */
 };
 

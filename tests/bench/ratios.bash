@@ -43,11 +43,11 @@ ratios() { # ratios UNIT OURS THEIRS
         }'
 }
 
-# The value of a field of the one JSON line that a program prints.
-field_of() { # field_of FIELD COMMAND...
-    local field=$1
+# What the jq filter makes of the one JSON line that a program prints.
+from_json() { # from_json FILTER COMMAND...
+    local filter=$1
     shift
-    "$@" --format json 2>/dev/null | jq -e ".$field"
+    "$@" --format json 2>/dev/null | jq -er "$filter"
 }
 
 progress() { # progress ROUND: only on a terminal

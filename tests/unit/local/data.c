@@ -42,6 +42,34 @@ static void elements(void **state)
     }
 }
 
+/* A part of the row of bytes is the same wherever it begins; each byte of it is looked at. */
+static void bytes(void **state)
+{
+    enum { LENGTH_MAX = 40 };
+    unsigned char part[LENGTH_MAX + 2];
+    (void)state;
+
+    for (uint64_t start = 0; start < 20; start++) {
+        for (uint64_t count = 0; count <= LENGTH_MAX; count++) {
+            memset(part, 0x55, sizeof part);
+            bytes_fill(part + 1, start, count, 3);
+            assert_true(part[0] == 0x55 && part[count + 1] == 0x55);
+            for (uint64_t i = 0; i < count; i++)
+                assert_int_equal(part[i + 1], byte_element(start + i, 3));
+            assert_int_equal(bytes_check(part + 1, start, count, 3), count);
+            for (uint64_t wrong = 0; wrong < count; wrong++) {
+                part[wrong + 1] ^= 0x80;
+                assert_int_equal(bytes_check(part + 1, start, count, 3), wrong);
+                part[wrong + 1] ^= 0x80;
+            }
+        }
+    }
+    bytes_fill(part, 0, LENGTH_MAX, 3);
+    assert_true(bytes_check(part, 1, LENGTH_MAX, 3) < 4); /* moved by one, or of another seed */
+    assert_true(bytes_check(part, 8, LENGTH_MAX, 3) < 4);
+    assert_true(bytes_check(part, 0, LENGTH_MAX, 4) < 4);
+}
+
 static void check_tiling(uint64_t total, uint64_t parts)
 {
     uint64_t next = 0, most = 0, least = UINT64_MAX, before = UINT64_MAX;
@@ -209,7 +237,7 @@ int main(void)
         cmocka_unit_test(elements),     cmocka_unit_test(small_tilings),
         cmocka_unit_test(huge_tilings), cmocka_unit_test(known_blocks),
         cmocka_unit_test(known_digests), cmocka_unit_test(lengths),
-        cmocka_unit_test(changes),
+        cmocka_unit_test(changes), cmocka_unit_test(bytes),
     };
 
     return cmocka_run_group_tests_name("data", tests, NULL, NULL) != 0;

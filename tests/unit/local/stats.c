@@ -182,10 +182,11 @@ static void stop_rule(void **state)
         { &usual, 3000, 900, 0.5, STOP_NOT },
         { &usual, 100000, 0, 0.5, STOP_ITERATIONS },
         { &usual, 100000, 900, 2, STOP_ITERATIONS },
-        { &usual, 99999, 90000, 0, STOP_CONVERGED },
-        { &hasty, 5, 0, 0, STOP_NOT }, /* no interval yet */
-        { &hasty, 6, 0, 0, STOP_CONVERGED },
-        { &hasty, 6, 90, 0, STOP_NOT },
+        { &usual, 99999, 90000, 0.1, STOP_CONVERGED },
+        { &usual, 99999, 90000, 0.09, STOP_NOT }, /* too short a time to tell */
+        { &hasty, 5, 0, 0.5, STOP_NOT }, /* no interval yet */
+        { &hasty, 6, 0, 0.5, STOP_CONVERGED },
+        { &hasty, 6, 90, 0.5, STOP_NOT },
         { &hasty, 8, 90, 0, STOP_ITERATIONS },
         { &hasty, 9, 90, 0, STOP_ITERATIONS },
     };
