@@ -212,6 +212,12 @@ void program_note(struct program *program, const char *format, ...)
         report_note(&program->report, "%s", line);
 }
 
+void program_fault(struct program *program, const char *fault, bool right, const char *why)
+{
+    if (fault && right)
+        program_note(program, "--fault %s does not strike: %s", fault, why);
+}
+
 FILE *program_text(const struct program *program)
 {
     return program->report.format == REPORT_TABLE ? stdout : stderr;

@@ -67,6 +67,9 @@ void program_row(struct program *program, const struct record *record);
 void program_note(struct program *program, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* For a `fault` (NULL: none) whose run came out `right`: tells that it did not strike, and why. */
+void program_fault(struct program *program, const char *fault, bool right, const char *why);
+
 /* Where text for people goes that is no part of the report: stdout, unless records go there. */
 FILE *program_text(const struct program *program);
 

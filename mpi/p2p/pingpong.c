@@ -179,6 +179,7 @@ static enum status run(struct world *w)
         verdict = verdict_both(verdict, run_size(w, bytes));
     while ((bytes = range_next(&opt.bytes, bytes)) > 0);
 
+    program_fault(&w->program, opt.fault, verdict.right, "the messages have no byte");
     if (!verdict.right)
         return program_verdict(&w->program, false, "%s", verdict.wrong);
     return program_verdict(&w->program, true, "%s bytes there and back between ranks 0 and %d, each "
