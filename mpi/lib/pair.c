@@ -119,7 +119,8 @@ static void measure_as(const struct run *run, const struct timing_options *optio
             one = lead(run, times) / (double)times;
         as.iterations = (size_t)fmin((double)options->iterations, fmax(1, trial_secs / one));
     } else {
-        as = timing_as_iterations(options, bytes, true);
+        as = timing_as_iterations(options, bytes,
+                                  run->pair->windows ? TIMING_WINDOW : TIMING_ROUND_TRIP);
         lead(run, as.warmup);
     }
     timing->as = options->as;

@@ -15,6 +15,7 @@ struct pair {
     const struct world *world;
     int peer;
     bool leads;
+    bool windows; /* an operation is a window of messages, not a round trip */
 };
 
 /* TIMING_ARGS() for a program that uses pair_run(): nobody else begins with it. */

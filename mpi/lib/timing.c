@@ -190,14 +190,19 @@ static double barrier_skew(struct run *run, double secs)
 }
 
 struct timing_as timing_as_iterations(const struct timing_options *options, uint64_t bytes,
-                                      bool between_two)
+                                      enum timing_kind kind)
 {
+    static const size_t osu[][2] = {
+        [TIMING_COLLECTIVE] = { 1000, 100 }, [TIMING_ROUND_TRIP] = { 10000, 1000 },
+        [TIMING_WINDOW] = { 100, 20 },
+    };
+
     const bool large = bytes > 8192;
     struct timing_as as;
 
     if (arg_is(options->as, "osu")) {
-        as.iterations = between_two ? (large ? 1000 : 10000) : (large ? 100 : 1000);
-        as.warmup = large ? 10 : 100;
+        as.iterations = osu[kind][large];
+        as.warmup = as.iterations / (kind == TIMING_ROUND_TRIP ? 100 : 10);
     } else {
         const uint64_t volume = UINT64_C(40) << 20;
         as.iterations = bytes * 1000 <= volume ? 1000 : (size_t)(volume / bytes > 0 ? volume / bytes : 1);
@@ -211,7 +216,7 @@ struct timing_as timing_as_iterations(const struct timing_options *options, uint
 static struct timing run_as(const struct world *world, const struct timing_options *options,
                             uint64_t bytes, void (*operation)(void *), void *arg)
 {
-    const struct timing_as as = timing_as_iterations(options, bytes, false);
+    const struct timing_as as = timing_as_iterations(options, bytes, TIMING_COLLECTIVE);
     const bool osu = arg_is(options->as, "osu");
     struct timing timing = { .as = options->as, .stop = STOP_ITERATIONS, .clocks = 1 };
     double mine = 0;

@@ -67,15 +67,16 @@ struct timing timing_run(const struct world *world, const struct timing_options 
  *   their mean; t_avg, with t_min and t_max over ranks. 1000 iterations, fewer above 40 KiB: 40 MiB
  *   are moved in all.
  *
- * timing_as_iterations() gives the iterations and the warm-up for messages of `bytes`; with
- * `between_two` for point-to-point programs, where osu takes 10000 after 100, above 8 KiB 1000 after
- * 10. --iterations, where it is smaller, wins.
+ * timing_as_iterations() gives the iterations and the warm-up for messages of `bytes`. Between two
+ * ranks osu takes ten times as many round trips, and of windows of messages 100 after 10, above 8 KiB
+ * 20 after 2. --iterations, where it is smaller, wins.
  */
+enum timing_kind { TIMING_COLLECTIVE, TIMING_ROUND_TRIP, TIMING_WINDOW };
 struct timing_as {
     size_t iterations, warmup;
 };
 struct timing_as timing_as_iterations(const struct timing_options *options, uint64_t bytes,
-                                      bool between_two);
+                                      enum timing_kind kind);
 
 /* Appends the fields of a timing: bytes, iterations, median_s ... `bytes` is what a rank's larger
  * buffer holds in all. If `verified` is false no time is given. */
