@@ -377,7 +377,7 @@ static void show(const struct exchange *e)
 
 static struct verdict run_variant(struct world *w, const struct variant *variant, size_t bytes)
 {
-    struct timing timing = { .slowest_rank = -1 };
+    struct timing timing = { 0 };
     struct record row = w->program.record;
     struct exchange e;
     char dims[32];

@@ -243,7 +243,7 @@ static struct verdict run_variant(struct world *w, const struct variant *variant
 {
     struct overlap o = { .world = w, .variant = variant, .bytes = (int)bytes,
                          .left = (w->rank + w->size - 1) % w->size, .right = (w->rank + 1) % w->size };
-    struct timing alone = { 0 }, computing = { 0 }, together = { .slowest_rank = -1 };
+    struct timing alone = { 0 }, computing = { 0 }, together = { 0 };
     struct record row = w->program.record;
 
     o.out = world_alloc(w, bytes, 1);

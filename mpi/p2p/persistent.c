@@ -61,7 +61,7 @@ static const struct arg options[] = {
     ARGS_END,
 };
 
-enum { BLOCKS = 10 };
+enum { BLOCKS = 6 }; /* the least that gives an interval */
 
 struct ring {
     const struct world *world;
@@ -173,13 +173,13 @@ static double secs_of(const struct timing *timing)
 static void take_turns(struct world *w, struct ring *r, const struct variant *variant,
                        struct timing *timing, struct summary *ratio, struct summary *against)
 {
-    struct timing_options options = opt.timing;
+    struct timing_options block = opt.timing;
     double medians[BLOCKS], others[BLOCKS], ratios[BLOCKS];
 
-    options.secs /= 2 * BLOCKS;
+    block.secs /= 2 * BLOCKS;
     for (int i = 0; i < BLOCKS; i++) {
-        const struct timing isends = timing_run(w, &options, (uint64_t)r->bytes, isend, r);
-        *timing = timing_run(w, &options, (uint64_t)r->bytes, variant->pass_on, r);
+        const struct timing isends = timing_run(w, &block, (uint64_t)r->bytes, isend, r);
+        *timing = timing_run(w, &block, (uint64_t)r->bytes, variant->pass_on, r);
         others[i] = secs_of(&isends);
         medians[i] = secs_of(timing);
         ratios[i] = medians[i] / others[i];
@@ -196,7 +196,7 @@ static struct verdict run_variant(struct world *w, const struct variant *variant
 {
     struct ring r = { .world = w, .bytes = (int)bytes, .wrong = UINT64_MAX,
                       .left = (w->rank + w->size - 1) % w->size, .right = (w->rank + 1) % w->size };
-    struct timing timing = { .slowest_rank = -1 };
+    struct timing timing = { 0 };
     struct summary ratio = { 0 }, against = { 0 };
     struct record row = w->program.record;
 

@@ -172,7 +172,7 @@ static struct verdict check(struct mail *m)
 static struct verdict run_variant(struct world *w, const struct variant *variant)
 {
     struct mail m = { .world = w, .variant = variant, .wrong_source = -1 };
-    struct timing timing = { .slowest_rank = -1 };
+    struct timing timing = { 0 };
     struct record row = w->program.record;
     const double messages = (double)opt.count * (w->size - 1);
     uint64_t bytes = 0;

@@ -158,7 +158,7 @@ static void show(const struct delivery *d)
 static enum status run(struct world *w)
 {
     struct delivery d = { .world = w, .array = world_alloc(w, opt.count, sizeof *d.array) };
-    struct timing timing = { .slowest_rank = -1 };
+    struct timing timing = { 0 };
     struct record row = w->program.record;
 
     memset(d.array, 0, opt.count * sizeof *d.array);
