@@ -162,7 +162,7 @@ static void set_up(FILE *out, const struct plot *plot)
 
 static void draw_curves(FILE *out, const struct plot *plot)
 {
-    fputs("set grid back lc rgb '#cccccc'\nset key top left reverse Left\n", out);
+    fputs("set grid back lt 1 lc rgb '#dddddd'\nset key top left reverse Left\n", out);
     if (!plot->linear_x)
         fputs("set logscale x 2\nset format x '%.0b %B'\n", out);
     if (!plot->linear_y)
