@@ -14,6 +14,7 @@
  * Run:     make run P=probe N=4
  * Try:     --variant all: does the safe way cost more?
  * Try:     --max 1M --count 20: which part of the time is the probe?
+ * Test:    -n 1 --fault corrupt
  * Test:    -n 3 --count 0
  * Test:    -n 3 --count 50 --max 0
  * Test:    -n 2 --count 2 --max 64M --iterations 1 --seconds 0
@@ -175,6 +176,7 @@ static struct verdict run_variant(struct world *w, const struct variant *variant
     struct timing timing = { 0 };
     struct record row = w->program.record;
     const double messages = (double)opt.count * (w->size - 1);
+    bool measured = messages > 0;
     uint64_t bytes = 0;
 
     m.counts = world_alloc(w, (size_t)w->size, sizeof *m.counts);
@@ -183,19 +185,22 @@ static struct verdict run_variant(struct world *w, const struct variant *variant
         for (uint64_t number = 0; number < opt.count; number++)
             bytes += (uint64_t)length_of(source, number);
     struct verdict verdict = check(&m);
-    if (verdict.right) {
+    if (verdict.right && measured) {
         timing = timing_run(w, &opt.timing, bytes, exchange, &m);
         verdict = check(&m);
     }
+    measured = measured && verdict.right;
     const double secs = timing.as ? timing.quoted : timing.summary.median;
     free(m.out);
     free(m.counts);
     record_text(&row, "variant", variant->name);
     record_int(&row, "messages", (int64_t)messages);
-    timing_fields(&row, &timing, bytes, verdict.right);
-    record_real(&row, "messages_per_s", verdict.right && messages > 0 ? messages / secs : NAN);
+    timing_fields(&row, &timing, bytes, measured);
+    record_real(&row, "messages_per_s", measured ? messages / secs : NAN);
     record_bool(&row, "verified", verdict.right);
     program_row(&w->program, &row);
+    if (w->rank == 0 && measured)
+        timing_notes(&w->program, &timing);
     return verdict;
 }
 

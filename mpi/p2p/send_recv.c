@@ -2,29 +2,34 @@
  * send_recv - rank 0 sends an array and a text to every other rank
  *
  * The first message of most MPI courses. Rank 0 sends --count integers, and then a text, to each
- * other rank; each has a tag that says which is which. The receiver gives the most that it can
- * take, and reads from the status who sent, with which tag, and how many elements really came:
- * the text is shorter than the room for it, and has no end unless the sender sends one.
+ * other rank; a tag says which is which. The receiver names the most that it has room for, and
+ * reads from the status who sent, with which tag, and how many elements really came: fewer than
+ * there is room for is no error. A text has an end only if its last byte, 0, is sent along.
  *
  * What can go wrong: a destination that does not exist, a receive that is too small for its
- * message, and a sender that dies while the others wait for it. --fault makes each of them; an
- * error handler names the rank and the call, and ends the whole job instead of leaving the others
- * waiting.
+ * message, and a sender that fails while others wait for it. --fault makes each of these mistakes.
+ * MPI tells the first two to an error handler; here it names the rank and the call and ends the
+ * whole job (MPI_Abort), so that nobody is left waiting. With one rank there is nobody to send to.
  *
  * Run:     make run P=send_recv N=3 ARGS="--count 5 --show"
- * Try:     --fault truncate: which rank notices, and in which call?
+ * Try:     --fault truncate on 3 ranks: which ranks notice, and in which call?
  * Try:     --fault die on 4 ranks: what becomes of the three that wait?
- * Test:    -n 1
+ * Try:     2, 4, 8 ranks: rank 0 sends to one after the other; what does that cost? (see bcast)
+ * Test:    -n 1 --show
  * Test:    -n 2 --count 0 --show
+ * Test:    -n 3 --count 1 --seed 5
  * Test:    -n 5 --count 100001
  * Test(1): -n 3 --fault rank
  * Test(1): -n 3 --fault truncate
  * Test(1): -n 3 --fault die
  * Test(1): -n 3 --fault corrupt
+ * Test:    -n 1 --fault rank
+ * Test:    -n 2 --count 0 --fault truncate
  * Test(2): -n 2 --count 3G
  */
 #include <inttypes.h>
 #include <limits.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,8 +50,9 @@ static const struct arg options[] = {
     { "count", ARG_SIZE, &opt.count, "elements of 8 bytes to each rank" },
     { "seed", ARG_SIZE, &opt.seed, "other elements" },
     { "show", ARG_FLAG, &opt.show, "print what each rank received" },
-    { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose",
-      .choices = "rank|truncate|die|corrupt" },
+    { "fault", ARG_CHOICE, &opt.fault,
+      "send to a rank that does not exist, receive into too little room, let rank 0 fail before it "
+      "sends, or send a wrong element", .choices = "rank|truncate|die|corrupt" },
     TIMING_ARGS(&opt.timing),
     ARGS_END,
 };
@@ -56,44 +62,34 @@ enum { TEXT_ROOM = 64 };        /* bytes */
 
 struct delivery {
     const struct world *world;
-    uint64_t *array;
-    char text[TEXT_ROOM];
-    MPI_Status numbers_status, text_status;
+    uint64_t *array;           /* rank 0: all that is sent; others: --count elements received */
+    char (*texts)[TEXT_ROOM];  /* rank 0: a text for each rank; others: one, received */
+    MPI_Status numbers, text;  /* of what was received last */
 };
 
-static int greet(char text[TEXT_ROOM], int rank)
+static void write_text(char text[TEXT_ROOM], int rank)
 {
-    return snprintf(text, TEXT_ROOM, "hello rank %d, from rank 0", rank) + 1; /* with its end */
+    snprintf(text, TEXT_ROOM, "hello rank %d, this is rank 0", rank);
 }
 
-/* Each rank gets another part of one long row. */
-static uint64_t start_of(int rank)
+/* Rank r gets the elements r to r + count - 1: one array serves all ranks, and what was meant for
+ * another rank is seen to be wrong. */
+static void send_to(const struct delivery *d, int rank)
 {
-    return (uint64_t)rank * opt.count;
-}
+    const char *text = d->texts[rank];
+    const int destination = arg_is(opt.fault, "rank") ? d->world->size : rank;
 
-static void send_to(struct delivery *d, int rank)
-{
-    const int length = greet(d->text, rank);
-    int to = rank;
-
-    elements_fill(d->array, start_of(rank), opt.count, opt.seed);
-    if (arg_is(opt.fault, "rank"))
-        to = d->world->size; /* ranks are 0 to size - 1 */
-    if (arg_is(opt.fault, "corrupt") && opt.count > 0)
-        d->array[opt.count / 2] ^= 1;
-    MPI_Send(d->array, (int)opt.count, MPI_UINT64_T, to, NUMBERS, d->world->comm);
-    MPI_Send(d->text, length, MPI_CHAR, to, TEXT, d->world->comm);
+    MPI_Send(d->array + rank, (int)opt.count, MPI_UINT64_T, destination, NUMBERS, d->world->comm);
+    MPI_Send(text, (int)strlen(text) + 1, MPI_CHAR, destination, TEXT, d->world->comm);
 }
 
 static void receive(struct delivery *d)
 {
-    int room = (int)opt.count;
+    const bool too_small = arg_is(opt.fault, "truncate") && opt.count > 0;
+    const int room = (int)opt.count - too_small;
 
-    if (arg_is(opt.fault, "truncate") && room > 0)
-        room--;
-    MPI_Recv(d->array, room, MPI_UINT64_T, 0, NUMBERS, d->world->comm, &d->numbers_status);
-    MPI_Recv(d->text, TEXT_ROOM, MPI_CHAR, 0, TEXT, d->world->comm, &d->text_status);
+    MPI_Recv(d->array, room, MPI_UINT64_T, 0, NUMBERS, d->world->comm, &d->numbers);
+    MPI_Recv(d->texts[0], TEXT_ROOM, MPI_CHAR, 0, TEXT, d->world->comm, &d->text);
 }
 
 static void deliver(void *arg)
@@ -105,13 +101,35 @@ static void deliver(void *arg)
         return;
     }
     if (arg_is(opt.fault, "die") && d->world->size > 1)
-        world_abort(d->world, FAIL, "fails before it has sent anything (--fault die): the job ends");
+        world_abort(d->world, FAIL, "failed before it sent anything (--fault die): the job ends");
     for (int rank = 1; rank < d->world->size; rank++)
         send_to(d, rank);
 }
 
-/* Whether the status tells what was sent: the source, the tag, and how many elements. */
-static bool status_is(const MPI_Status *status, MPI_Datatype type, int tag, int expected)
+static struct delivery delivery_open(const struct world *w)
+{
+    const size_t ranks = w->rank == 0 ? (size_t)w->size : 1;
+    const size_t elements = opt.count + (w->rank == 0 ? ranks : 0);
+    struct delivery d = {
+        .world = w,
+        .array = world_alloc(w, elements, sizeof *d.array),
+        .texts = world_alloc(w, ranks, sizeof *d.texts),
+    };
+
+    memset(d.array, 0, elements * sizeof *d.array);
+    memset(d.texts, 0, ranks * sizeof *d.texts);
+    if (w->rank > 0)
+        return d;
+    elements_fill(d.array, 0, elements, opt.seed);
+    if (arg_is(opt.fault, "corrupt"))
+        d.array[opt.count] ^= 1; /* the last one of rank 1 */
+    for (int rank = 0; rank < w->size; rank++)
+        write_text(d.texts[rank], rank);
+    return d;
+}
+
+/* Whether a status tells what was sent: the source, the tag, and how many elements. */
+static bool tells(const MPI_Status *status, MPI_Datatype type, int tag, int expected)
 {
     int count;
 
@@ -122,65 +140,78 @@ static bool status_is(const MPI_Status *status, MPI_Datatype type, int tag, int 
 static struct verdict check(const struct delivery *d)
 {
     const struct world *w = d->world;
-    const char *wrong = NULL;
-    uint64_t place = 0;
+    const bool receives = w->rank > 0;
     char text[TEXT_ROOM];
 
-    if (w->rank > 0) {
-        const int length = greet(text, w->rank);
-        place = elements_check(d->array, start_of(w->rank), opt.count, opt.seed);
-        if (place < opt.count)
-            wrong = "an element is wrong";
-        else if (!status_is(&d->numbers_status, MPI_UINT64_T, NUMBERS, (int)opt.count) ||
-                 !status_is(&d->text_status, MPI_CHAR, TEXT, length))
-            wrong = "source, tag or count is not as it was sent";
-        else if (strcmp(d->text, text) != 0)
-            wrong = "the text is not the one sent";
-    }
-    return verify_places(w, wrong ? (uint64_t)w->rank : UINT64_MAX, "rank %d: %s (at %" PRIu64 ")",
-                         w->rank, wrong ? wrong : "", place);
+    write_text(text, w->rank);
+    const bool told = !receives || (tells(&d->numbers, MPI_UINT64_T, NUMBERS, (int)opt.count) &&
+                                    tells(&d->text, MPI_CHAR, TEXT, (int)strlen(text) + 1));
+    const bool same = !receives || memcmp(d->texts[0], text, strlen(text) + 1) == 0;
+    struct verdict verdict =
+        verify_elements(w, d->array, (uint64_t)w->rank, receives ? opt.count : 0, opt.seed);
+
+    verdict = verdict_both(verdict, verify_places(w, told ? UINT64_MAX : 0, "rank %d: the status "
+                                                  "does not tell what was sent", w->rank));
+    return verdict_both(verdict, verify_places(w, same ? UINT64_MAX : 0, "rank %d: the text is not "
+                                               "the one that was sent", w->rank));
 }
 
 static void show(const struct delivery *d)
 {
+    const bool receives = d->world->rank > 0;
     char line[2 * TEXT_ROOM] = "";
-    int count;
+    int count = 0;
 
-    if (d->world->rank > 0) {
-        MPI_Get_count(&d->text_status, MPI_CHAR, &count);
-        snprintf(line, sizeof line, "rank %d: \"%s\" (%d characters from rank %d, tag %d)\n",
-                 d->world->rank, d->text, count, d->text_status.MPI_SOURCE, d->text_status.MPI_TAG);
+    if (receives) {
+        MPI_Get_count(&d->text, MPI_CHAR, &count);
+        snprintf(line, sizeof line,
+                 "text     rank %d: \"%s\" (%d bytes with tag %d from rank %d)\n", d->world->rank,
+                 d->texts[0], count, d->text.MPI_TAG, d->text.MPI_SOURCE);
     }
-    show_elements(d->world, "received", d->world->rank > 0 ? d->array : NULL, opt.count);
+    show_elements(d->world, "received", receives ? d->array : NULL, opt.count);
     world_print(d->world, line);
+}
+
+static void add_row(struct world *w, const struct timing *timing, bool right)
+{
+    const int receivers = w->size - 1, messages = 2 * receivers;
+    const double secs = timing->as ? timing->quoted : timing->summary.median;
+    const bool measured = right && messages > 0;
+    struct record row = w->program.record;
+
+    record_int(&row, "count", (int64_t)opt.count);
+    record_int(&row, "messages", messages);
+    record_real(&row, "message_s", measured ? secs / messages : NAN);
+    timing_fields(&row, timing, (uint64_t)receivers * opt.count * sizeof(uint64_t), measured);
+    record_bool(&row, "verified", right);
+    program_row(&w->program, &row);
+    if (w->rank == 0 && measured)
+        timing_notes(&w->program, timing);
 }
 
 static enum status run(struct world *w)
 {
-    struct delivery d = { .world = w, .array = world_alloc(w, opt.count, sizeof *d.array) };
+    const bool alone = w->size == 1;
+    struct delivery d = delivery_open(w);
     struct timing timing = { 0 };
-    struct record row = w->program.record;
 
-    memset(d.array, 0, opt.count * sizeof *d.array);
     deliver(&d);
     if (opt.show)
         show(&d);
     struct verdict verdict = check(&d);
-    if (verdict.right) {
+    program_fault(&w->program, opt.fault, verdict.right,
+                  alone ? "no message is sent" : "there are no elements");
+    if (verdict.right && !alone) {
         timing = timing_run(w, &opt.timing, opt.count * sizeof *d.array, deliver, &d);
         verdict = check(&d);
     }
+    free(d.texts);
     free(d.array);
-    record_int(&row, "count", (int64_t)opt.count);
-    record_int(&row, "messages", 2 * (w->size - 1));
-    timing_fields(&row, &timing, opt.count * sizeof *d.array, verdict.right);
-    record_bool(&row, "verified", verdict.right);
-    program_row(&w->program, &row);
-    program_fault(&w->program, opt.fault, verdict.right, "no element is sent");
+    add_row(w, &timing, verdict.right);
     if (!verdict.right)
         return program_verdict(&w->program, false, "%s", verdict.wrong);
-    if (w->size == 1)
-        return program_verdict(&w->program, true, "1 rank: nobody to send to, no message was sent");
+    if (alone)
+        return program_verdict(&w->program, true, "1 rank has nobody to send to: no message");
     return program_verdict(&w->program, true, "%zu elements and a text arrived at each of %d other "
                            "rank%s", opt.count, w->size - 1, w->size == 2 ? "" : "s");
 }
