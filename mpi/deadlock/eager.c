@@ -54,7 +54,8 @@ static const struct arg options[] = {
 
 enum { DATA = 0, CONTROL = 1 }; /* tags */
 
-static const int end = -1; /* instead of a size */
+/* What the sender says on CONTROL instead of a size. */
+enum { END = -1, ALIVE = -2 };
 
 struct search {
     const struct world *world;
@@ -81,27 +82,49 @@ static void serve(struct search *s)
 
     for (;;) {
         MPI_Recv(&bytes, 1, MPI_INT, 0, CONTROL, s->world->comm, MPI_STATUS_IGNORE);
-        if (bytes == end)
+        if (bytes == END)
             return;
-        receive(s, bytes);
+        if (bytes == ALIVE)
+            MPI_Send(NULL, 0, MPI_BYTE, 0, CONTROL, s->world->comm);
+        else
+            receive(s, bytes);
     }
 }
 
-/* Whether a send of `bytes` completes with no receive posted. A rank that shares its core may be
- * off it for all of the patience, so it counts only together with some calls that made progress. */
+static bool completes_soon(MPI_Request *request)
+{
+    const int64_t begin = clock_ns();
+    int complete = 0;
+
+    do
+        MPI_Test(request, &complete, MPI_STATUS_IGNORE);
+    while (!complete && clock_secs(begin, clock_ns()) < opt.patience);
+    return complete;
+}
+
+/* The partner's library may have to take a message in before its send is complete, and a rank that
+ * shares its core may be off it for longer than our patience: its answer tells that it was on. */
+static void make_sure_it_is_alive(const struct search *s)
+{
+    const int alive = ALIVE;
+
+    MPI_Send(&alive, 1, MPI_INT, s->partner, CONTROL, s->world->comm);
+    MPI_Recv(NULL, 0, MPI_BYTE, s->partner, CONTROL, s->world->comm, MPI_STATUS_IGNORE);
+}
+
+/* Whether a send of `bytes` completes with no receive posted. */
 static bool completes_alone(struct search *s, int bytes)
 {
-    const int enough_tests = 20;
     const MPI_Comm comm = s->world->comm;
-    const int64_t begin = clock_ns();
     MPI_Request request;
-    int complete = 0;
 
     s->probes++;
     MPI_Isend(s->out, bytes, MPI_BYTE, s->partner, DATA, comm, &request);
-    for (int tests = 0;
-         !complete && (tests < enough_tests || clock_secs(begin, clock_ns()) < opt.patience); tests++)
-        MPI_Test(&request, &complete, MPI_STATUS_IGNORE);
+    bool complete = completes_soon(&request);
+    if (!complete && s->partner != s->world->rank) {
+        make_sure_it_is_alive(s);
+        complete = completes_soon(&request);
+    }
 
     if (s->partner == s->world->rank)
         receive(s, bytes);
@@ -194,7 +217,7 @@ static struct verdict look_at(struct world *w, int partner, const int *nodes)
         limit = find_limit(&s);
         s.monotone = is_monotone(&s, limit);
         if (partner != 0)
-            MPI_Send(&end, 1, MPI_INT, partner, CONTROL, w->comm);
+            MPI_Send(&(const int){ END }, 1, MPI_INT, partner, CONTROL, w->comm);
     } else if (w->rank == partner) {
         serve(&s);
     }

@@ -12,15 +12,15 @@
  *
  * The picture is the same, byte for byte, on any number of ranks. The table sets the time against
  * the ideal: all work divided by the sum of the workers' speeds. A worker made slow by --slow shows
- * what the master's freedom is worth; near the end the master sends a worker home if the others
- * would do what is left before it finished one more task.
+ * what the master's freedom is worth.
  *
- * What can go wrong: a worker that nobody tells to stop waits for ever (--fault no_stop), and a task
- * that is handed out twice (--fault twice).
+ * What can go wrong: tasks that are too large. Whoever gets the last one keeps all others waiting,
+ * and ten times as long if it is the slow one. Tasks that are too small cost messages instead. And a worker that nobody
+ * tells to stop waits for ever (--fault no_stop); a task may be handed out twice (--fault twice).
  *
  * Run:     make run P=farm N=4 ARGS="--image mandelbrot.png"
  * Try:     --variant all --slow 1:10: which way suffers?
- * Try:     --tasks 3 on 4 ranks, --tasks 400: what is the price of few tasks, and of many?
+ * Try:     --slow 1:10 with --tasks 20, 100 and 600: who is the last, and with what?
  * Try:     1, 2 and 8 ranks, each with --image, and compare the files
  * Test:    -n 1 --tasks 0
  * Test:    -n 3 --tasks 1 --variant all
@@ -54,7 +54,7 @@ static struct {
     double limit;
     bool show;
     int slow_rank, slow_factor; /* from --slow */
-} opt = { 100, 600, 400, 500, .variant = "dynamic", .limit = 2, .slow_rank = -1, .slow_factor = 1 };
+} opt = { 600, 900, 600, 500, .variant = "dynamic", .limit = 2, .slow_rank = -1, .slow_factor = 1 };
 
 static const struct arg options[] = {
     { "tasks", ARG_SIZE, &opt.tasks, "strips that the picture is cut into" },
@@ -73,7 +73,7 @@ static const struct arg options[] = {
 };
 
 enum { WORK = 0, RESULT = 1 }; /* tags */
-enum { SIZE_MAX_PIXELS = 20000 };
+enum { SIZE_MAX_PIXELS = 20000, AHEAD = 8 };
 
 /* What the master sends: tasks first ... first + count - 1; none means to stop. */
 struct order {
@@ -95,12 +95,12 @@ struct farm {
     int *visits;       /* master: how often each task's result came */
     int next;          /* master: the first task that was not handed out */
     int *outstanding;  /* master: tasks that each rank has */
+    int *orders;       /* master: how many each rank got */
+    int *stopped;      /* master: which ranks were told to stop */
     int *done;         /* master: tasks that each rank did */
     double *busy_secs, *cost_secs; /* master: of each rank, as it took and as one would without --slow */
-    int64_t *since_ns; /* master: when each rank got its order */
-    double *pace_secs; /* master: what a task takes each rank, of its last order; 0: unknown */
     int bytes;         /* of the longest message */
-    char *message;
+    char *message;     /* a worker: AHEAD of them */
 };
 
 /* ---- The work ---- */
@@ -156,57 +156,48 @@ static double cpu_secs(void)
 /* ---- A worker ---- */
 
 /* A slow worker computes again and again; CPU time, so that waiting for a core is not counted. */
-static int work_on(const struct farm *f, int task)
+static int work_on(const struct farm *f, int task, char *message)
 {
     const int times = f->world->rank == opt.slow_rank ? opt.slow_factor : 1;
-    struct result *result = (struct result *)(void *)f->message;
+    struct result *result = (struct result *)(void *)message;
     const double begin = cpu_secs();
 
     for (int i = 0; i < times; i++)
-        compute(task, (uint16_t *)(void *)(f->message + sizeof *result));
+        compute(task, (uint16_t *)(void *)(message + sizeof *result));
     result->task = task;
     result->pixels = (int)(rows_of(task).count * opt.width);
     result->cpu_secs = (cpu_secs() - begin) / times;
     return (int)sizeof *result + result->pixels * (int)sizeof(uint16_t);
 }
 
+/* Results leave while the next task is computed: a worker does not wait for the master. */
 static void worker(const struct farm *f)
 {
     const MPI_Comm comm = f->world->comm;
+    MPI_Request requests[AHEAD];
     struct order order;
+    int slot = 0;
 
+    for (int i = 0; i < AHEAD; i++)
+        requests[i] = MPI_REQUEST_NULL;
     for (;;) {
         stall_enter(f->stall, "MPI_Recv", 0, WORK);
         MPI_Recv(&order, 2, MPI_INT, 0, WORK, comm, MPI_STATUS_IGNORE);
         stall_leave(f->stall);
         if (order.count == 0)
-            return;
-        for (int task = order.first; task < order.first + order.count; task++)
-            MPI_Send(f->message, work_on(f, task), MPI_BYTE, 0, RESULT, comm);
+            break;
+        for (int task = order.first; task < order.first + order.count; task++) {
+            char *message = f->message + (size_t)slot * (size_t)f->bytes;
+            MPI_Wait(&requests[slot], MPI_STATUS_IGNORE); /* the result that was in this slot */
+            const int bytes = work_on(f, task, message);
+            MPI_Isend(message, bytes, MPI_BYTE, 0, RESULT, comm, &requests[slot]);
+            slot = (slot + 1) % AHEAD;
+        }
     }
+    MPI_Waitall(AHEAD, requests, MPI_STATUSES_IGNORE);
 }
 
 /* ---- The master ---- */
-
-/*
- * Whether a worker that asks would finish one more task before the others have done all that is
- * left. Not known before each has shown its pace; then the others' paces add up.
- */
-static bool is_worth_it(const struct farm *f, int rank)
-{
-    double speed = 0, least = INFINITY;
-
-    for (int other = 1; other < f->world->size; other++) {
-        if (other == rank || f->outstanding[other] == 0)
-            continue;
-        if (f->pace_secs[other] == 0)
-            return true;
-        speed += 1 / f->pace_secs[other];
-        least = fmin(least, f->pace_secs[other]);
-    }
-    const int left = (int)opt.tasks - f->next;
-    return speed == 0 || f->pace_secs[rank] <= fmax((left + 1) / speed, 2 * least);
-}
 
 static struct order next_order(struct farm *f, int rank)
 {
@@ -214,30 +205,30 @@ static struct order next_order(struct farm *f, int rank)
     int count = left > 0;
 
     if (strcmp(f->variant, "static") == 0)
-        count = f->outstanding[rank] < 0 ? (int)block_of(opt.tasks, (uint64_t)workers,
-                                                         (uint64_t)(rank - 1)).count : 0;
-    else if (f->outstanding[rank] == 0 && !is_worth_it(f, rank))
-        count = 0;
-    else if (strcmp(f->variant, "chunk") == 0 && left > 2 * workers)
-        count = left / (2 * workers);
+        count = f->orders[rank] > 0 ? 0 : (int)block_of(opt.tasks, (uint64_t)workers,
+                                                        (uint64_t)(rank - 1)).count;
+    else if (strcmp(f->variant, "chunk") == 0 && left > 4 * workers)
+        count = left / (4 * workers);
     const struct order order = { f->next, count };
     f->next += count;
     return order;
 }
 
-/* Gives a worker its next tasks, or the word to stop. Returns whether it got tasks. */
-static bool give(struct farm *f, int rank)
+/* Gives a worker its next tasks, or the word to stop, after which it gets nothing. */
+static void give(struct farm *f, int rank)
 {
     struct order order = next_order(f, rank);
     const bool forgotten = arg_is(opt.fault, "no_stop") && rank == f->world->size - 1;
 
-    f->outstanding[rank] = order.count;
-    f->since_ns[rank] = clock_ns();
+    if (f->stopped[rank])
+        return;
+    f->orders[rank]++;
+    f->outstanding[rank] += order.count;
+    f->stopped[rank] = order.count == 0;
     if (arg_is(opt.fault, "twice") && order.count > 0 && order.first > 0)
         order.first--;
     if (order.count > 0 || !forgotten)
         MPI_Send(&order, 2, MPI_INT, rank, WORK, f->world->comm);
-    return order.count > 0;
 }
 
 static void keep(struct farm *f, int rank)
@@ -266,26 +257,20 @@ static void wait_for_result(const struct farm *f)
     }
 }
 
+/* A worker has its next orders before it needs them, so that it never waits for the master, which
+ * may be off its core for some milliseconds where ranks share cores. */
 static void master(struct farm *f)
 {
-    int working = 0;
-
-    for (int rank = 1; rank < f->world->size; rank++)
-        f->outstanding[rank] = -1; /* has never had an order */
-    for (int rank = 1; rank < f->world->size; rank++)
-        working += give(f, rank);
-    while (working > 0) {
+    for (int ahead = 0; ahead < AHEAD; ahead++)
+        for (int rank = 1; rank < f->world->size; rank++)
+            give(f, rank);
+    for (size_t results = 0; results < opt.tasks; results++) {
         MPI_Status status;
         wait_for_result(f);
         MPI_Recv(f->message, f->bytes, MPI_BYTE, MPI_ANY_SOURCE, RESULT, f->world->comm, &status);
-        const int rank = status.MPI_SOURCE;
-        const double secs = clock_secs(f->since_ns[rank], clock_ns());
-
-        keep(f, rank);
-        f->pace_secs[rank] = secs;
-        f->since_ns[rank] = clock_ns();
-        if (--f->outstanding[rank] == 0 && !give(f, rank))
-            working--;
+        keep(f, status.MPI_SOURCE);
+        if (--f->outstanding[status.MPI_SOURCE] < AHEAD)
+            give(f, status.MPI_SOURCE);
     }
 }
 
@@ -293,7 +278,7 @@ static void master(struct farm *f)
 static void alone(struct farm *f)
 {
     for (; f->next < (int)opt.tasks; f->next++) {
-        work_on(f, f->next);
+        work_on(f, f->next, f->message);
         keep(f, 0);
     }
 }
@@ -437,7 +422,9 @@ static struct farm farm_open(const struct world *w, const char *variant, struct 
     const bool leads = w->rank == 0;
     const size_t ranks = leads ? (size_t)w->size : 0;
     const size_t rows = opt.tasks > 0 ? (size_t)rows_of(0).count : 0;
-    const size_t bytes = sizeof(struct result) + rows * opt.width * sizeof(uint16_t);
+    const size_t alignment = _Alignof(struct result);
+    const size_t bytes = (sizeof(struct result) + rows * opt.width * sizeof(uint16_t) + alignment - 1) /
+                         alignment * alignment;
 
     return (struct farm){
         .world = w,
@@ -446,24 +433,24 @@ static struct farm farm_open(const struct world *w, const char *variant, struct 
         .picture = zeros(w, leads ? opt.width * opt.height : 0, sizeof(uint16_t)),
         .visits = zeros(w, leads ? opt.tasks : 0, sizeof(int)),
         .outstanding = zeros(w, ranks, sizeof(int)),
+        .orders = zeros(w, ranks, sizeof(int)),
+        .stopped = zeros(w, ranks, sizeof(int)),
         .done = zeros(w, ranks, sizeof(int)),
         .busy_secs = zeros(w, ranks, sizeof(double)),
         .cost_secs = zeros(w, ranks, sizeof(double)),
-        .since_ns = zeros(w, ranks, sizeof(int64_t)),
-        .pace_secs = zeros(w, ranks, sizeof(double)),
         .bytes = (int)bytes,
-        .message = world_alloc(w, bytes, 1),
+        .message = world_alloc(w, leads ? 1 : AHEAD, bytes),
     };
 }
 
 static void farm_close(struct farm *f)
 {
     free(f->message);
-    free(f->pace_secs);
-    free(f->since_ns);
     free(f->cost_secs);
     free(f->busy_secs);
     free(f->done);
+    free(f->stopped);
+    free(f->orders);
     free(f->outstanding);
     free(f->visits);
     free(f->picture);
