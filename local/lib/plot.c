@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { NAMES_MAX = 24 }; /* of categories along one axis of a map */
+
 static bool ends_with(const char *text, const char *end)
 {
     const size_t length = strlen(text), end_length = strlen(end);
@@ -114,7 +116,7 @@ void plot_add(struct plot *plot, const struct record *record)
         point.x = (double)place_of(plot, &plot->xs, record, plot->x);
         point.y = (double)place_of(plot, &plot->ys, record, plot->y);
         point.low = value_of(record, plot->map);
-        if (isnan(point.low))
+        if (isnan(point.low) || (!plot->linear_y && point.low <= 0))
             return;
     } else if (isnan(point.x) || isnan(point.y) || (!plot->linear_x && point.x <= 0) ||
                (!plot->linear_y && point.y <= 0)) {
@@ -188,22 +190,50 @@ static void draw_curves(FILE *out, const struct plot *plot)
     fputc('\n', out);
 }
 
+/* As many names as can be read: with more, those of every second place, or third ... */
 static void set_names(FILE *out, char axis, const struct plot_names *known)
 {
+    const size_t step = (known->count + NAMES_MAX - 1) / NAMES_MAX;
+
     fprintf(out, "set %ctics ()\n", axis);
-    for (size_t i = 0; i < known->count; i++) {
+    for (size_t i = 0; i < known->count; i += step) {
         fprintf(out, "set %ctics add (", axis);
         quote(out, known->names[i]);
         fprintf(out, " %zu)\n", i);
     }
 }
 
+/* Logarithmic colours over a factor of 4 at least, or a difference of 5 % would look like all the
+ * difference there can be; and with figures at 1, 2 and 5, or there might be none. */
+static void set_colours(FILE *out, const struct plot *plot)
+{
+    static const double figures[] = { 1, 2, 5 };
+    double low = INFINITY, high = 0;
+
+    for (const struct plot_point *p = plot->points; p < plot->points + plot->count; p++) {
+        low = fmin(low, p->low);
+        high = fmax(high, p->low);
+    }
+    const double wider = fmax(1, sqrt(4 * low / high));
+    low /= wider;
+    high *= wider;
+    fprintf(out, "set logscale cb\nset cbrange [%.9g:%.9g]\nset cbtics ()\n", low, high);
+    const int step = high / low > 1000 ? 3 : 1; /* then powers of ten are enough */
+    for (double decade = pow(10, floor(log10(low))); decade <= high; decade *= 10)
+        for (int i = 0; i < 3; i += step)
+            fprintf(out, "set cbtics add ('%.9g' %.9g)\n", figures[i] * decade,
+                    figures[i] * decade);
+}
+
 static void draw_map(FILE *out, const struct plot *plot)
 {
     fputs("set palette defined (0 '#ffffcc', 1 '#41b6c4', 2 '#0c2c84')\nset border 0\n"
-          "set tics scale 0\nset yrange [] reverse\nunset key\n", out);
+          "set tics scale 0\nset yrange [] reverse\nunset key\n"
+          /* where nothing is known it is grey, which is no colour of the palette */
+          "set object rectangle from graph 0,0 to graph 1,1 behind fs solid noborder "
+          "fc rgb '#d8d8d8'\n", out);
     if (!plot->linear_y)
-        fputs("set logscale cb\n", out);
+        set_colours(out, plot);
     set(out, "cblabel", plot->map_label);
     set_names(out, 'x', &plot->xs);
     set_names(out, 'y', &plot->ys);

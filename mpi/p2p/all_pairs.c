@@ -70,7 +70,7 @@ static const struct arg options[] = {
 
 static const double clearly = 1.5; /* times slower */
 
-enum { HOST = 64, MATRIX_MAX = 16, LINKS_NAMED = 3, LATENCY = 0, LARGE = 1 };
+enum { HOST = 64, MATRIX_MAX = 16, LINKS_NAMED = 3, CELL = 32, LATENCY = 0, LARGE = 1 };
 
 /* What the lower rank of a pair measures. Plain: it is gathered as bytes. */
 struct link {
@@ -206,6 +206,7 @@ struct host {
     char name[HOST];
     double fastest; /* seconds of its fastest link to another host */
     bool slow;
+    double secs;    /* of a slow one: the median of its links to others */
 };
 
 struct result {
@@ -215,7 +216,8 @@ struct result {
     struct visits *visits; /* [rank * size + peer] */
     struct host *host;     /* hosts, in the order of their lowest ranks */
     int *host_of;          /* rank */
-    const char *slowest;   /* the host with the least bandwidth, or NULL */
+    int slowest;           /* of the slow hosts, or -1 */
+    double typical;        /* seconds of a link between hosts that are not slow */
     double *room;          /* for a number of each pair */
 };
 
@@ -310,10 +312,10 @@ static void find_fastest_links(struct result *r, int size)
 /*
  * Marks the slow hosts. Suspected is a host whose fastest link is clearly slower than the typical
  * host's fastest; slow, if it is also clearly slower than the typical link between hosts that are
- * not suspected: so noise, which makes some links of each host slow, makes no host slow. Returns
- * the typical time.
+ * not suspected: noise makes some links of every host slow, but not the fastest one. At most half
+ * of the hosts can be slow.
  */
-static double find_slow_hosts(struct result *r, int size)
+static void find_slow_hosts(struct result *r, int size)
 {
     size_t count;
 
@@ -321,48 +323,356 @@ static double find_slow_hosts(struct result *r, int size)
     for (int h = 0; h < r->hosts; h++)
         r->room[h] = r->host[h].fastest;
     qsort(r->room, (size_t)r->hosts, sizeof *r->room, by_number);
-    const double typical_fastest = r->room[(r->hosts - 1) / 2];
+    const double fastest = r->room[(r->hosts - 1) / 2];
     for (int h = 0; h < r->hosts; h++)
-        r->host[h].slow = r->host[h].fastest >= clearly * typical_fastest;
-    const double typical = median_of(r, size, trusted, 0, &count);
-    for (int h = 0; h < r->hosts; h++)
-        r->host[h].slow = r->host[h].slow && isfinite(r->host[h].fastest) &&
-                          r->host[h].fastest >= clearly * typical;
-    return typical;
+        r->host[h].slow = r->host[h].fastest >= clearly * fastest;
+    r->typical = median_of(r, size, trusted, 0, &count);
+    r->slowest = -1;
+    for (int h = 0; h < r->hosts; h++) {
+        struct host *const host = &r->host[h];
+        host->slow = host->slow && isfinite(host->fastest) && host->fastest >= clearly * r->typical;
+        host->secs = host->slow ? median_of(r, size, touching, h, &count) : NAN;
+        if (host->slow && (r->slowest < 0 || host->secs > r->host[r->slowest].secs))
+            r->slowest = h;
+    }
 }
 
-/* The slow host whose links take longest; -1 if there is none. */
-static int slowest_host(const struct result *r, int size, double *secs)
+static void name_slow_host(struct world *w, const struct result *r, int size, int host)
 {
-    int slowest = -1;
-    size_t count;
+    const char *const rank = host == r->slowest ? "slowest host" : "also a slow host";
+    const double secs = r->host[host].secs;
 
-    *secs = 0;
-    for (int h = 0; h < r->hosts; h++) {
-        const double its = r->host[h].slow ? median_of(r, size, touching, h, &count) : 0;
-        if (its > *secs) {
-            slowest = h;
-            *secs = its;
+    if (size == LARGE)
+        program_note(&w->program, "%s: %s: its links to others have %.1f MB/s, links between the "
+                     "others %.1f MB/s", rank, r->host[host].name, 1e-6 * rate(secs),
+                     1e-6 * rate(r->typical));
+    else
+        program_note(&w->program, "%s by latency: %s: its links to others take %.1f us, links "
+                     "between the others %.1f us", rank, r->host[host].name, 1e6 * secs,
+                     1e6 * r->typical);
+}
+
+static void name_slow_hosts(struct world *w, struct result *r)
+{
+    int named = 0;
+
+    for (int size = LARGE; size >= LATENCY; size--) {
+        find_slow_hosts(r, size);
+        if (r->slowest >= 0)
+            name_slow_host(w, r, size, r->slowest);
+        for (int h = 0; h < r->hosts; h++) {
+            named += r->host[h].slow;
+            if (r->host[h].slow && h != r->slowest)
+                name_slow_host(w, r, size, h);
         }
     }
-    return slowest;
+    if (r->hosts == 1)
+        program_note(&w->program, "all on one host: links between ranks");
+    else if (r->hosts == 2)
+        program_note(&w->program, "two hosts share their links: neither can be told to be slow");
+    else if (named == 0)
+        program_note(&w->program, "no host is clearly slower than the others");
 }
 
-static void judge_hosts(struct world *w, struct result *r, int size)
-{
-    const double typical = find_slow_hosts(r, size);
+struct place {
     double secs;
+    int a, b;
+};
 
-    for (int h = slowest_host(r, size, &secs), first = true; h >= 0;
-         r->host[h].slow = false, h = slowest_host(r, size, &secs), first = false) {
-        if (size == LARGE)
-            program_note(&w->program, "%s: %s: its links to others have %.1f MB/s, links between "
-                         "the others %.1f MB/s", first ? "slowest host" : "also slow",
-                         r->host[h].name, 1e-6 * rate(secs), 1e-6 * rate(typical));
-        else
-            program_note(&w->program, "%s: %s: its links to others take %.1f us for %zu bytes, "
-                         "links between the others %.1f us",
-                         first ? "slowest host by latency" : "also slow", r->host[h].name,
-                         1e6 * secs, opt.bytes, 1e6 * typical);
+static int slowest_first(const void *a, const void *b)
+{
+    return by_number(&((const struct place *)b)->secs, &((const struct place *)a)->secs);
+}
+
+/* Links within a host and links between hosts are compared each with their own kind. */
+static void name_slow_links(struct world *w, const struct result *r, const char *kind,
+                            choice *counts)
+{
+    size_t links, count = 0;
+    const double large = median_of(r, LARGE, counts, 0, &links);
+    const double latency = median_of(r, LATENCY, counts, 0, &links);
+    struct place *places = world_alloc(w, links, sizeof *places);
+
+    for (int a = 0; a < r->size; a++)
+        for (int b = a + 1; b < r->size; b++)
+            if (right(r, a, b) && counts(r, a, b, 0))
+                places[count++] = (struct place){ secs_of(r, a, b, LARGE), a, b };
+    qsort(places, count, sizeof *places, slowest_first);
+    if (count > 0)
+        program_note(&w->program, "%zu link%s %s: %.1f MB/s, %.2f us (medians)%s", count,
+                     count == 1 ? "" : "s", kind, 1e-6 * rate(large), 1e6 * latency,
+                     count == 1 ? "" : "; the slowest:");
+    for (size_t i = 0; count > 1 && i < count && i < LINKS_NAMED; i++)
+        program_note(&w->program, "slow link %s: rank %d (%s) and rank %d (%s): %.1f MB/s, %.2f us",
+                     kind, places[i].a, r->host[r->host_of[places[i].a]].name, places[i].b,
+                     r->host[r->host_of[places[i].b]].name, 1e-6 * rate(places[i].secs),
+                     1e6 * secs_of(r, places[i].a, places[i].b, LATENCY));
+    free(places);
+}
+
+/* As wide as the others, with four digits or more. */
+static int print_cell(char *text, double value)
+{
+    const int decimals = value < 10 ? 3 : value < 100 ? 2 : value < 1000 ? 1 : 0;
+
+    return isnan(value) ? snprintf(text, CELL, " %8s", "-")
+                        : snprintf(text, CELL, " %8.*f", decimals, value);
+}
+
+static void print_matrix(struct world *w, const struct result *r, int size)
+{
+    char line[CELL * (MATRIX_MAX + 1)];
+
+    if (size == LATENCY)
+        program_note(&w->program, "half round trip of %zu bytes, us", opt.bytes);
+    else
+        program_note(&w->program, "bandwidth of messages of %zu bytes, MB/s", opt.large_bytes);
+    int length = snprintf(line, CELL, "%8s", "rank");
+    for (int b = 0; b < r->size; b++)
+        length += snprintf(line + length, CELL, " %8d", b);
+    program_note(&w->program, "%s", line);
+    for (int a = 0; a < r->size; a++) {
+        length = snprintf(line, CELL, "%8d", a);
+        for (int b = 0; b < r->size; b++) {
+            const double secs = a != b && right(r, a, b) ? secs_of(r, a, b, size) : NAN;
+            length += print_cell(line + length, size == LATENCY ? 1e6 * secs : 1e-6 * rate(secs));
+        }
+        program_note(&w->program, "%s", line);
     }
+}
+
+static struct record row_of(const struct world *w, const struct result *r, int from, int to)
+{
+    struct record row = w->program.record;
+    const bool is_right = from != to && right(r, from, to);
+    const struct link none = { 0 }, *const link = from != to ? link_of(r, from, to) : &none;
+    const struct summary *const large = &link->of[LARGE].summary;
+    const struct timing latency = { .summary = link->of[LATENCY].summary, .slowest_rank = -1,
+                                    .stop = link->of[LATENCY].stop, .start = "back to back",
+                                    .clocks = 1 };
+    const char *const hosts[] = { r->host[r->host_of[from]].name, r->host[r->host_of[to]].name };
+    char name[HOST + 16];
+
+    record_text(&row, "variant", r->variant);
+    record_int(&row, "from", from);
+    record_int(&row, "to", to);
+    record_text(&row, "from_host", hosts[0]);
+    record_text(&row, "to_host", hosts[1]);
+    timing_fields(&row, &latency, opt.bytes, is_right);
+    record_int(&row, "large_bytes", (int64_t)opt.large_bytes);
+    record_real(&row, "large_s", is_right ? large->median : NAN);
+    record_real(&row, "large_bytes_per_s", is_right ? rate(large->median) : NAN);
+    record_bool(&row, "verified", is_right);
+    row.aside = true;
+    record_real(&row, "large_ci_low_s", is_right && large->has_ci ? large->ci_low : NAN);
+    record_real(&row, "large_ci_high_s", is_right && large->has_ci ? large->ci_high : NAN);
+    record_int(&row, "large_iterations", (int64_t)large->count);
+    record_text(&row, "slowest_host", r->slowest < 0 ? NULL : r->host[r->slowest].name);
+    snprintf(name, sizeof name, "%d %s", from, hosts[0]);
+    record_text(&row, "from_name", name);
+    snprintf(name, sizeof name, "%d %s", to, hosts[1]);
+    record_text(&row, "to_name", name);
+    return row;
+}
+
+/* The whole square, row by row, so that the axes are in rank order; nobody meets itself. */
+static void draw(struct world *w, const struct result *r)
+{
+    for (int from = 0; from < r->size; from++) {
+        for (int to = 0; to < r->size; to++) {
+            const struct record row = row_of(w, r, from, to);
+            plot_add(w->program.plot, &row);
+        }
+    }
+}
+
+static void tell(struct world *w, struct result *r)
+{
+    find_slow_hosts(r, LARGE);
+    if (w->program.plot)
+        draw(w, r);
+    for (int from = 0; from < r->size; from++) {
+        for (int to = from + 1; to < r->size; to++) {
+            const struct record row = row_of(w, r, from, to);
+            program_row(&w->program, &row);
+        }
+    }
+    if (r->size <= MATRIX_MAX) {
+        print_matrix(w, r, LATENCY);
+        print_matrix(w, r, LARGE);
+    }
+    name_slow_hosts(w, r);
+    name_slow_links(w, r, "between hosts", between);
+    name_slow_links(w, r, "within a host", within);
+}
+
+/* ---- A tournament, gathered and verified ---- */
+
+/* Rank 0: the first pair that did not meet once, a * size + b; else UINT64_MAX. */
+static uint64_t first_missed(const struct result *r)
+{
+    for (int a = 0; a < r->size; a++)
+        for (int b = 0; b < r->size; b++)
+            if (r->visits[a * r->size + b].met != (a != b))
+                return (uint64_t)a * (uint64_t)r->size + (uint64_t)b;
+    return UINT64_MAX;
+}
+
+static void number_hosts(const struct world *w, struct result *r, const char (*names)[HOST])
+{
+    for (int rank = 0; rank < w->size; rank++) {
+        int h = 0;
+        while (h < r->hosts && strcmp(r->host[h].name, names[rank]) != 0)
+            h++;
+        if (h == r->hosts)
+            memcpy(r->host[r->hosts++].name, names[rank], HOST);
+        r->host_of[rank] = h;
+    }
+}
+
+static void gather_hosts(const struct world *w, struct result *r)
+{
+    char name[HOST] = "";
+    char(*names)[HOST] = world_alloc(w, w->rank == 0 ? (size_t)w->size : 0, HOST);
+
+    gethostname(name, sizeof name - 1);
+    MPI_Gather(name, HOST, MPI_CHAR, names, HOST, MPI_CHAR, 0, w->comm);
+    if (w->rank == 0)
+        number_hosts(w, r, names);
+    free(names);
+}
+
+/* Rank 0 gets the links of each rank to those above it, and what each counted. */
+static void gather(const struct world *w, const struct result *r, struct link *links,
+                   struct visits *visits)
+{
+    const int size = w->size;
+    int *counts = world_alloc(w, (size_t)size, sizeof *counts);
+    int *places = world_alloc(w, (size_t)size, sizeof *places);
+    MPI_Datatype type;
+
+    for (int rank = 0; rank < size; rank++) {
+        counts[rank] = size - 1 - rank;
+        places[rank] = (int)triangle(size, rank);
+    }
+    MPI_Type_contiguous(sizeof(struct link), MPI_BYTE, &type);
+    MPI_Type_commit(&type);
+    MPI_Gatherv(links + w->rank + 1, counts[w->rank], type, r->links, counts, places, type, 0,
+                w->comm);
+    MPI_Type_free(&type);
+    MPI_Gather(visits, 2 * size, MPI_INT, r->visits, 2 * size, MPI_INT, 0, w->comm);
+    free(places);
+    free(counts);
+}
+
+static struct verdict run_variant(struct world *w, struct result *r)
+{
+    const size_t size = (size_t)w->size;
+    struct link *links = world_alloc(w, size, sizeof *links);
+    struct visits *visits = world_alloc(w, size, sizeof *visits);
+    struct wrong wrong = { .place = UINT64_MAX };
+
+    memset(links, 0, size * sizeof *links);
+    memset(visits, 0, size * sizeof *visits);
+    tournament(w, arg_is(r->variant, "alone"), links, visits, &wrong);
+    gather(w, r, links, visits);
+    const uint64_t missed = w->rank == 0 ? first_missed(r) : UINT64_MAX;
+    if (w->rank == 0)
+        tell(w, r);
+    free(visits);
+    free(links);
+    return verdict_both(
+        verify_places(w, wrong.place, "byte %" PRIu64 " of a message of %zu bytes from rank %d to "
+                      "rank %d is wrong", wrong.place, wrong.bytes, wrong.from, w->rank),
+        verify_places(w, missed, "ranks %d and %d met %d times instead of once", (int)(missed / size),
+                      (int)(missed % size), missed < UINT64_MAX ? r->visits[missed].met : 0));
+}
+
+/* How much faster a pair is that is alone: the median of the pairs' own ratios. */
+static void compare(struct world *w, const struct result *rounds, const struct result *alone)
+{
+    for (int size = LATENCY; size <= LARGE; size++) {
+        size_t count = 0;
+        struct summary ratio;
+        for (int a = 0; a < w->size; a++)
+            for (int b = a + 1; b < w->size; b++)
+                if (right(rounds, a, b) && right(alone, a, b))
+                    rounds->room[count++] = secs_of(rounds, a, b, size) / secs_of(alone, a, b, size);
+        if (stats_summarize(rounds->room, count, &ratio) == 0)
+            program_note(&w->program, "a message of %zu bytes takes %.2f times as long in a round "
+                         "as alone (median of %zu links; p10 %.2f, p90 %.2f)",
+                         size == LARGE ? opt.large_bytes : opt.bytes, ratio.median, count, ratio.p10,
+                         ratio.p90);
+    }
+}
+
+static struct result result_open(const struct world *w, const char *variant)
+{
+    const size_t size = w->rank == 0 ? (size_t)w->size : 0;
+
+    return (struct result){
+        .variant = variant,
+        .size = w->size,
+        .links = world_alloc(w, size * (size - 1) / 2, sizeof(struct link)),
+        .visits = world_alloc(w, size * size, sizeof(struct visits)),
+        .host = world_alloc(w, size, sizeof(struct host)),
+        .host_of = world_alloc(w, size, sizeof(int)),
+        .room = world_alloc(w, size * size, sizeof(double)),
+    };
+}
+
+static void result_close(struct result *r)
+{
+    free(r->room);
+    free(r->host_of);
+    free(r->host);
+    free(r->visits);
+    free(r->links);
+}
+
+static enum status run(struct world *w)
+{
+    static const char *const variants[] = { "rounds", "alone" };
+    const bool all = arg_is(opt.variant, "all");
+    struct result results[2];
+    struct verdict verdict = { .right = true };
+
+    for (int i = 0; i < 2; i++) {
+        results[i] = result_open(w, variants[i]);
+        gather_hosts(w, &results[i]);
+        if (all || arg_is(opt.variant, variants[i]))
+            verdict = verdict_both(verdict, run_variant(w, &results[i]));
+    }
+    if (all && w->rank == 0)
+        compare(w, &results[0], &results[1]);
+    for (int i = 0; i < 2; i++)
+        result_close(&results[i]);
+
+    program_fault(&w->program, opt.fault, verdict.right, "the messages have no byte");
+    if (!verdict.right)
+        return program_verdict(&w->program, false, "%s", verdict.wrong);
+    return program_verdict(&w->program, true, "%d pairs of %d ranks met once%s, every byte as it "
+                           "was sent", w->size * (w->size - 1) / 2, w->size,
+                           all ? " in each variant" : "");
+}
+
+int main(int argc, char **argv)
+{
+    struct world w;
+    enum status status = world_open(&w, argc, argv, MPI_THREAD_SINGLE, 1, options);
+    const size_t most = opt.bytes > opt.large_bytes ? opt.bytes : opt.large_bytes;
+
+    if (status == PASS)
+        status = world_needs(&w, 2);
+    if (status == PASS && most > INT_MAX)
+        status = world_usage(&w, "a message of %zu bytes: a count is an int: give at most %d", most,
+                             INT_MAX);
+    if (status == PASS && plot.file && arg_is(opt.variant, "all"))
+        status = world_usage(&w, "--plot %s: one map shows one variant: choose rounds or alone",
+                             plot.file);
+    if (status == PASS)
+        status = world_agree(&w, program_plot(&w.program, &plot));
+    if (status == PASS)
+        status = run(&w);
+    return world_close(&w, status);
 }
