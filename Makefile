@@ -130,7 +130,7 @@ chosen  = $(sort $(foreach t,$(TEST),$(filter $(t:/=)%,$(tests))))
 check: all units
 	$(if $(second),@+$(MAKE) --no-print-directory -s MPI=$(second) all units)
 	@LOCKSTEP_BUILD=$(BUILD) LOCKSTEP_SECOND=$(second:%=build-%) MODE=$(MODE) \
-	    prove -j2 --timer --exec tests/harness $(or $(chosen),$(error TEST=$(TEST): no such test))
+	    prove -j4 --timer --exec tests/harness $(or $(chosen),$(error TEST=$(TEST): no such test))
 
 units: $(units:%=$(BUILD)/%)
 
@@ -147,6 +147,7 @@ list:
 install: all
 	@for p in $(programs); do install -D $(BUILD)/$$p $(DESTDIR)$(PREFIX)/libexec/lockstep/$$p || exit 1; done
 	@for j in jobs/*; do install -D $$j $(DESTDIR)$(PREFIX)/share/lockstep/$$j || exit 1; done
+	@for d in docs/labs/*; do install -D -m 644 $$d $(DESTDIR)$(PREFIX)/share/lockstep/$$d || exit 1; done
 
 format:
 	clang-format -i $(shell git ls-files '*.c' '*.h')

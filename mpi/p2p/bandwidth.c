@@ -43,7 +43,7 @@ static struct {
     bool reuse;
     const char *variant, *fault;
     struct timing_options timing;
-} opt = { .bytes = { 1, 4 << 20 }, .window = 64, .partner = 1, .variant = "uni",
+} opt = { .bytes = { 1024, 4 << 20 }, .window = 64, .partner = 1, .variant = "uni",
           .timing = TIMING_DEFAULTS };
 
 static struct plot plot = {

@@ -4,14 +4,14 @@
  * All ranks pass --bytes on round a ring, again and again. MPI_Isend and MPI_Irecv hand all their
  * arguments over each time; MPI_Send_init and MPI_Recv_init do so once, and MPI_Startall then only
  * starts. What can be saved is the library's own work for a request: a part of the time of small
- * messages, nothing of large ones. The two ways take turns, a short block of each, and what is told is
- * the ratio within a turn, because the speed of a machine changes while it is measured.
+ * messages, nothing of large ones. The two ways take turns, a short block of each, and what is told
+ * is the ratio within a turn, because the speed of a machine changes while it is measured.
  *
  * With MPI 4 --variant partitioned sends the message in --parts, each marked ready by MPI_Pready.
  *
  * What can go wrong: to expect a gain and not to measure it. Open MPI 4.1 loses on small messages,
  * because MPI_Isend has a short cut up to 256 bytes that a request to be started does not take.
- * And to start a request that is still active, or to forget to free one: it lives on after MPI_Wait.
+ * And to start a request that is still active, or to forget to free one: MPI_Wait does not.
  *
  * Run:     make run P=persistent N=2
  * Try:     --bytes 0:64K --plot persistent.svg: where is time saved, where lost, where neither?
@@ -174,8 +174,8 @@ struct turns {
     struct summary isends, variants, savings, ratios;
 };
 
-/* `times` exchanges back to back: no rank ends before its neighbours have begun, so the longest time
- * of any rank is that of all, but for what barriers let them begin apart. */
+/* `times` exchanges back to back. A rank cannot end before its left neighbour has begun, so the
+ * longest time of any rank is that of all, but for how far apart the barrier lets them begin. */
 static double block(struct ring *r, void (*pass_on)(struct ring *), size_t times)
 {
     MPI_Barrier(r->world->comm);
@@ -298,10 +298,10 @@ static struct verdict run_variant(struct world *w, const struct variant *variant
     free(r.out);
 
     const struct verdict verdict = verdict_both(
-        verify_places(w, place, "rank %d: byte %" PRIu64 " of what rank %d sent is wrong", w->rank, place,
-                      r.left),
-        verify_places(w, r.wrong, "rank %d: the message of round %" PRIu64 " is an old one", w->rank,
-                      r.wrong));
+        verify_places(w, place, "rank %d: byte %" PRIu64 " of what rank %d sent is wrong", w->rank,
+                      place, r.left),
+        verify_places(w, r.wrong, "rank %d: the message of round %" PRIu64 " is an old one",
+                      w->rank, r.wrong));
     add_row(w, variant, bytes, &timing, &turns, verdict.right);
     return verdict;
 }
@@ -321,8 +321,8 @@ static enum status run(struct world *w)
     program_fault(&w->program, opt.fault, verdict.right, "the messages have no byte");
     if (!verdict.right)
         return program_verdict(&w->program, false, "%s", verdict.wrong);
-    return program_verdict(&w->program, true, "%s bytes round %d rank%s by requests that were set up "
-                           "once, each message new", range_text(&opt.bytes, sizes), w->size,
+    return program_verdict(&w->program, true, "%s bytes round %d rank%s by requests that were set "
+                           "up once, each message new", range_text(&opt.bytes, sizes), w->size,
                            w->size == 1 ? "" : "s");
 }
 
@@ -341,12 +341,12 @@ static enum status check_partitioned(struct world *w)
     if (MPI_VERSION < 4)
         return alone ? UNABLE : PASS;
     if (opt.parts > INT_MAX)
-        return world_usage(w, "--parts %zu: a number of parts is an int: give at most %d", opt.parts,
-                           INT_MAX);
+        return world_usage(w, "--parts %zu: a number of parts is an int: give at most %d",
+                           opt.parts, INT_MAX);
     do
         if (bytes % opt.parts)
-            return world_usage(w, "--bytes %zu: --parts %zu of one length do not make that: give a "
-                               "multiple", bytes, opt.parts);
+            return world_usage(w, "--bytes %zu: does not divide into --parts %zu of one length: "
+                               "give multiples of %zu", bytes, opt.parts, opt.parts);
     while ((bytes = range_next(&opt.bytes, bytes)) > 0);
     return PASS;
 }
