@@ -219,10 +219,11 @@ static void set_colours(FILE *out, const struct plot *plot)
     high *= wider;
     fprintf(out, "set logscale cb\nset cbrange [%.9g:%.9g]\nset cbtics ()\n", low, high);
     const int step = high / low > 1000 ? 3 : 1; /* then powers of ten are enough */
-    for (double decade = pow(10, floor(log10(low))); decade <= high; decade *= 10)
-        for (int i = 0; i < 3; i += step)
-            fprintf(out, "set cbtics add ('%.9g' %.9g)\n", figures[i] * decade,
-                    figures[i] * decade);
+    for (int power = (int)floor(log10(low)); power <= (int)floor(log10(high)); power++)
+        for (int i = 0; i < 3; i += step) {
+            const double value = figures[i] * pow(10, power);
+            fprintf(out, "set cbtics add ('%.9g' %.9g)\n", value, value);
+        }
 }
 
 static void draw_map(FILE *out, const struct plot *plot)

@@ -372,7 +372,7 @@ static void print_matrix(struct world *w, const struct result *r, int size)
 {
     char line[32 * (MATRIX_MAX + 1)];
 
-    program_note(&w->program, "messages of %zu bytes, %s",
+    program_note(&w->program, "%s, messages of %zu bytes, %s", r->variant,
                  size == LATENCY ? opt.bytes : opt.large_bytes, units[size]);
     for (int a = -1; a < w->size; a++) {
         int length = a < 0 ? snprintf(line, 32, "    rank") : snprintf(line, 32, "%8d", a);

@@ -1,35 +1,41 @@
 /*
- * farm - a master hands out tasks of uneven cost, and workers ask for more
+ * farm - a master hands out tasks of uneven cost, and workers come back for more
  *
- * The work is a picture of the Mandelbrot set, cut into --tasks strips of rows. Strips that cross the set
- * cost many times as much as the others, and nobody knows which before. Rank 0 is the master: it
- * receives a result from any worker (MPI_ANY_SOURCE), sees in the status who sent it, and sends that
- * worker its next tasks, or the word that there are none.
+ * The work is a picture of the Mandelbrot set, cut into --tasks strips of rows. Strips that cross
+ * the set cost many times as much as the others, and nobody knows which before. Rank 0 is the
+ * master: it receives results from any worker (MPI_ANY_SOURCE, several at once by MPI_Waitsome),
+ * sees in the status who sent each, and sends that worker its next order, or the word to stop.
  *
- *   dynamic  one task at a time
- *   chunk    many tasks at first, fewer and fewer as they become less
+ *   dynamic  an order is one task
+ *   chunk    an order is a share of what is left: many tasks at first, then fewer and fewer
  *   static   each worker gets its part at the start, whatever it costs
  *
  * The picture is the same, byte for byte, on any number of ranks. The table sets the time against
- * the ideal: all work divided by the sum of the workers' speeds. A worker made slow by --slow shows
- * what the master's freedom is worth.
+ * the ideal: all work over the sum of the workers' speeds, where workers that share cores have
+ * their share of one. Work is measured in CPU time: waiting for a core is no work. A worker made
+ * slow by --slow shows what it is worth that the master decides late.
  *
- * What can go wrong: tasks that are too large. Whoever gets the last one keeps all others waiting,
- * and ten times as long if it is the slow one. Tasks that are too small cost messages instead. And a worker that nobody
- * tells to stop waits for ever (--fault no_stop); a task may be handed out twice (--fault twice).
+ * What can go wrong: large tasks; whoever gets the last one keeps all others waiting. Small tasks
+ * cost messages instead. With --ahead 1 a worker has nothing to do until the master answers; the
+ * more orders lie ready with it, the more wait in its queue when it is slow. And a worker that
+ * nobody tells to stop waits for ever (--fault no_stop); a task may be done twice (--fault twice).
  *
  * Run:     make run P=farm N=4 ARGS="--image mandelbrot.png"
  * Try:     --variant all --slow 1:10: which way suffers?
  * Try:     --slow 1:10 with --tasks 20, 100 and 600: who is the last, and with what?
+ * Try:     --slow 1:10 --show with --ahead 1, 2 and 16: what waits with the slow worker?
  * Try:     1, 2 and 8 ranks, each with --image, and compare the files
  * Test:    -n 1 --tasks 0
  * Test:    -n 3 --tasks 1 --variant all
- * Test:    -n 5 --tasks 1000 --width 31 --height 17 --variant all
- * Test:    -n 4 --slow 1:10 --variant all --width 120 --height 100
- * Test(1): -n 3 --fault twice --width 90 --height 60
+ * Test:    -n 5 --tasks 1000 --width 31 --height 17 --variant all --ahead 1
+ * Test:    -n 4 --slow 1:10 --variant all --width 120 --height 100 --ahead 16 --show
+ * Test:    -n 1 --fault twice --width 90 --height 60
+ * Test(1): -n 3 --fault twice --width 90 --height 60 --variant all
  * Test(3): -n 3 --fault no_stop --limit 0.3 --width 90 --height 60
  * Test(2): -n 2 --slow 1
  * Test(2): -n 2 --slow 5:2
+ * Test(2): -n 1 --slow 1:2
+ * Test(2): -n 2 --width 20001
  * Test(2): -n 2 --image farm.jpg
  * Test(2): -n 2 --image /nonexistent/farm.png
  */
@@ -49,58 +55,65 @@
 #include "mpi/lib/world.h"
 
 static struct {
-    size_t tasks, width, height, depth;
+    size_t tasks, width, height, depth, ahead;
     const char *variant, *slow, *image, *fault;
     double limit;
     bool show;
     int slow_rank, slow_factor; /* from --slow */
-} opt = { 600, 900, 600, 500, .variant = "dynamic", .limit = 2, .slow_rank = -1, .slow_factor = 1 };
+} opt = { 600, 900, 600, 500, 2, .variant = "dynamic", .limit = 2, .slow_rank = -1 };
 
 static const struct arg options[] = {
     { "tasks", ARG_SIZE, &opt.tasks, "strips that the picture is cut into" },
     { "width", ARG_SIZE, &opt.width, "of the picture, in pixels", .min = 1 },
     { "height", ARG_SIZE, &opt.height, "of the picture, in pixels", .min = 1 },
-    { "depth", ARG_SIZE, &opt.depth, "iterations after which a point counts as in the set", .min = 1 },
+    { "depth", ARG_SIZE, &opt.depth, "iterations after which a point is in the set", .min = 1 },
+    { "ahead", ARG_SIZE, &opt.ahead, "orders that a worker has at a time", .min = 1 },
     { "variant", ARG_CHOICE, &opt.variant, "how tasks are handed out",
       .choices = "dynamic|chunk|static|all" },
-    { "slow", ARG_TEXT, &opt.slow, "RANK:FACTOR, a worker that takes FACTOR times as long" },
+    { "slow", ARG_TEXT, &opt.slow, "RANK:FACTOR, a worker that computes FACTOR times as long" },
     { "image", ARG_TEXT, &opt.image, "write the picture to this .png file" },
     { "show", ARG_FLAG, &opt.show, "print how many tasks each worker did" },
-    { "fault", ARG_CHOICE, &opt.fault, "do not tell a worker to stop, or hand a task out twice",
+    { "fault", ARG_CHOICE, &opt.fault, "do not tell a worker to stop, or have a task done twice",
       .choices = "no_stop|twice" },
     { "limit", ARG_SECS, &opt.limit, "after which a worker that waits in vain ends the job" },
     ARGS_END,
 };
 
 enum { WORK = 0, RESULT = 1 }; /* tags */
-enum { SIZE_MAX_PIXELS = 20000, AHEAD = 8 };
+enum { SIDE_MOST = 20000, TASKS_MOST = 1000000, AHEAD_MOST = 64, RECEIVES = 8 };
 
-/* What the master sends: tasks first ... first + count - 1; none means to stop. */
+/* What the master sends: tasks first ... first + count - 1; none is the word to stop. */
 struct order {
     int first, count;
 };
 
-/* What a worker sends before the strip's pixels, in the same message. */
+/* What a worker sends: the order, what it cost, and the rows' pixels. */
 struct result {
-    int task;
-    int pixels;
-    double cpu_secs; /* of computing it once */
+    struct order order;
+    double cpu_secs;
+    uint16_t pixels[]; /* iterations */
+};
+
+/* What the master knows of a rank. */
+struct account {
+    bool given; /* it got an order */
+    int tasks;
+    double cpu_secs;
 };
 
 struct farm {
     const struct world *world;
     const char *variant;
     struct stall *stall;
-    uint16_t *picture; /* master: iterations of each pixel */
-    int *visits;       /* master: how often each task's result came */
-    int next;          /* master: the first task that was not handed out */
-    int *outstanding;  /* master: tasks that each rank has */
-    int *orders;       /* master: how many each rank got */
-    int *stopped;      /* master: which ranks were told to stop */
-    int *done;         /* master: tasks that each rank did */
-    double *busy_secs, *cost_secs; /* master: of each rank, as it took and as one would without --slow */
-    int bytes;         /* of the longest message */
-    char *message;     /* a worker: AHEAD of them */
+    size_t result_bytes; /* of the longest result */
+    int slots;           /* results in the buffer: the master receives, a worker sends so many */
+    char *results;
+    /* The master's: */
+    uint16_t *picture;
+    int *visits; /* how often each task's result came */
+    struct account *accounts;
+    int next;        /* the first task that was not handed out */
+    int outstanding; /* orders handed out whose result has not come */
 };
 
 /* ---- The work ---- */
@@ -116,7 +129,7 @@ static double imaginary_of(size_t row)
     return 1.1 * (2 * ((double)row + 0.5) - (double)opt.height) / (double)opt.height;
 }
 
-/* Iterations of z -> z^2 + c before |z| > 2, at most --depth. */
+/* Iterations of z -> z^2 + c, c = a + b i, before |z| > 2; at most --depth. */
 static uint16_t iterations(double a, double b)
 {
     double x = 0, y = 0, xx = 0, yy = 0;
@@ -131,14 +144,18 @@ static uint16_t iterations(double a, double b)
     return (uint16_t)count;
 }
 
-static struct block rows_of(int task)
+static struct block rows_of(struct order order)
 {
-    return block_of(opt.height, opt.tasks, (uint64_t)task);
+    const uint64_t last = (uint64_t)(order.first + order.count - 1);
+    const struct block begin = block_of(opt.height, opt.tasks, (uint64_t)order.first);
+    const struct block end = block_of(opt.height, opt.tasks, last);
+
+    return (struct block){ begin.start, end.start + end.count - begin.start };
 }
 
-static void compute(int task, uint16_t *pixels)
+static void compute(struct order order, uint16_t *pixels)
 {
-    const struct block rows = rows_of(task);
+    const struct block rows = rows_of(order);
 
     for (uint64_t row = rows.start; row < rows.start + rows.count; row++)
         for (size_t column = 0; column < opt.width; column++)
@@ -153,231 +170,285 @@ static double cpu_secs(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-/* ---- A worker ---- */
-
-/* A slow worker computes again and again; CPU time, so that waiting for a core is not counted. */
-static int work_on(const struct farm *f, int task, char *message)
+static int factor_of(int rank)
 {
-    const int times = f->world->rank == opt.slow_rank ? opt.slow_factor : 1;
-    struct result *result = (struct result *)(void *)message;
-    const double begin = cpu_secs();
-
-    for (int i = 0; i < times; i++)
-        compute(task, (uint16_t *)(void *)(message + sizeof *result));
-    result->task = task;
-    result->pixels = (int)(rows_of(task).count * opt.width);
-    result->cpu_secs = (cpu_secs() - begin) / times;
-    return (int)sizeof *result + result->pixels * (int)sizeof(uint16_t);
+    return rank == opt.slow_rank ? opt.slow_factor : 1;
 }
 
-/* Results leave while the next task is computed: a worker does not wait for the master. */
+/* A slow worker computes the same again and again. Returns the bytes of the result. */
+static int work_on(const struct farm *f, struct order order, struct result *result)
+{
+    const double begin = cpu_secs();
+
+    for (int times = factor_of(f->world->rank); times > 0; times--)
+        compute(order, result->pixels);
+    result->order = order;
+    result->cpu_secs = cpu_secs() - begin;
+    return (int)(sizeof *result + rows_of(order).count * opt.width * sizeof *result->pixels);
+}
+
+static struct result *result_at(const struct farm *f, int slot)
+{
+    return (struct result *)(void *)(f->results + (size_t)slot * f->result_bytes);
+}
+
+/* ---- A worker ---- */
+
+/*
+ * Receives for --ahead orders are always posted, so that the master's sends need not wait, and
+ * results leave while the next order is worked on: neither waits for the other to look up.
+ */
 static void worker(const struct farm *f)
 {
     const MPI_Comm comm = f->world->comm;
-    MPI_Request requests[AHEAD];
-    struct order order;
-    int slot = 0;
+    const int ahead = (int)opt.ahead;
+    MPI_Request orders_in[AHEAD_MOST], results_out[AHEAD_MOST];
+    struct order orders[AHEAD_MOST];
 
-    for (int i = 0; i < AHEAD; i++)
-        requests[i] = MPI_REQUEST_NULL;
-    for (;;) {
-        stall_enter(f->stall, "MPI_Recv", 0, WORK);
-        MPI_Recv(&order, 2, MPI_INT, 0, WORK, comm, MPI_STATUS_IGNORE);
-        stall_leave(f->stall);
-        if (order.count == 0)
-            break;
-        for (int task = order.first; task < order.first + order.count; task++) {
-            char *message = f->message + (size_t)slot * (size_t)f->bytes;
-            MPI_Wait(&requests[slot], MPI_STATUS_IGNORE); /* the result that was in this slot */
-            const int bytes = work_on(f, task, message);
-            MPI_Isend(message, bytes, MPI_BYTE, 0, RESULT, comm, &requests[slot]);
-            slot = (slot + 1) % AHEAD;
-        }
+    for (int slot = 0; slot < ahead; slot++) {
+        MPI_Irecv(&orders[slot], 2, MPI_INT, 0, WORK, comm, &orders_in[slot]);
+        results_out[slot] = MPI_REQUEST_NULL;
     }
-    MPI_Waitall(AHEAD, requests, MPI_STATUSES_IGNORE);
+    for (int slot = 0;; slot = (slot + 1) % ahead) {
+        stall_enter(f->stall, "MPI_Wait", 0, WORK);
+        MPI_Wait(&orders_in[slot], MPI_STATUS_IGNORE);
+        stall_leave(f->stall);
+        if (orders[slot].count == 0)
+            break;
+        MPI_Wait(&results_out[slot], MPI_STATUS_IGNORE);
+        const int bytes = work_on(f, orders[slot], result_at(f, slot));
+        MPI_Irecv(&orders[slot], 2, MPI_INT, 0, WORK, comm, &orders_in[slot]);
+        MPI_Isend(result_at(f, slot), bytes, MPI_BYTE, 0, RESULT, comm, &results_out[slot]);
+    }
+    MPI_Waitall(ahead, results_out, MPI_STATUSES_IGNORE);
+    MPI_Waitall(ahead, orders_in, MPI_STATUSES_IGNORE); /* to each slot comes the word to stop */
 }
 
 /* ---- The master ---- */
 
-static struct order next_order(struct farm *f, int rank)
+/* How many tasks a worker gets of those that are `left`, with its next order. */
+static int order_count(const struct farm *f, int rank, int left)
 {
-    const int left = (int)opt.tasks - f->next, workers = f->world->size - 1;
-    int count = left > 0;
+    const int workers = f->world->size - 1, share = left / (4 * workers);
 
     if (strcmp(f->variant, "static") == 0)
-        count = f->orders[rank] > 0 ? 0 : (int)block_of(opt.tasks, (uint64_t)workers,
-                                                        (uint64_t)(rank - 1)).count;
-    else if (strcmp(f->variant, "chunk") == 0 && left > 4 * workers)
-        count = left / (4 * workers);
-    const struct order order = { f->next, count };
-    f->next += count;
-    return order;
+        return f->accounts[rank].given
+                   ? 0
+                   : (int)block_of(opt.tasks, (uint64_t)workers, (uint64_t)rank - 1).count;
+    if (strcmp(f->variant, "chunk") == 0 && share > 1)
+        return share;
+    return left > 0;
 }
 
-/* Gives a worker its next tasks, or the word to stop, after which it gets nothing. */
+/* Who is told to stop once is told so each time. A worker with --ahead orders hears it as often. */
 static void give(struct farm *f, int rank)
 {
-    struct order order = next_order(f, rank);
-    const bool forgotten = arg_is(opt.fault, "no_stop") && rank == f->world->size - 1;
+    const int count = order_count(f, rank, (int)opt.tasks - f->next);
+    struct order order = { f->next, count };
 
-    if (f->stopped[rank])
-        return;
-    f->orders[rank]++;
-    f->outstanding[rank] += order.count;
-    f->stopped[rank] = order.count == 0;
-    if (arg_is(opt.fault, "twice") && order.count > 0 && order.first > 0)
+    f->accounts[rank].given = true;
+    f->next += count;
+    f->outstanding += count > 0;
+    if (arg_is(opt.fault, "twice") && count > 0 && order.first > 0)
         order.first--;
-    if (order.count > 0 || !forgotten)
-        MPI_Send(&order, 2, MPI_INT, rank, WORK, f->world->comm);
+    if (arg_is(opt.fault, "no_stop") && count == 0 && rank == f->world->size - 1)
+        return;
+    MPI_Send(&order, 2, MPI_INT, rank, WORK, f->world->comm);
 }
 
-static void keep(struct farm *f, int rank)
+static void keep(struct farm *f, int rank, const struct result *result)
 {
-    const struct result *result = (struct result *)(void *)f->message;
-    const struct block rows = rows_of(result->task);
+    const struct order order = result->order;
+    const struct block rows = rows_of(order);
 
-    memcpy(f->picture + rows.start * opt.width, f->message + sizeof *result,
-           (size_t)result->pixels * sizeof *f->picture);
-    f->visits[result->task]++;
-    f->done[rank]++;
-    f->cost_secs[rank] += result->cpu_secs;
-    f->busy_secs[rank] += result->cpu_secs * (rank == opt.slow_rank ? opt.slow_factor : 1);
+    memcpy(f->picture + rows.start * opt.width, result->pixels,
+           rows.count * opt.width * sizeof *f->picture);
+    for (int task = order.first; task < order.first + order.count; task++)
+        f->visits[task]++;
+    f->accounts[rank].tasks += order.count;
+    f->accounts[rank].cpu_secs += result->cpu_secs;
 }
 
-/* Asleep between looks: the core belongs to the workers. */
-static void wait_for_result(const struct farm *f)
+/* Posts receives, but no more than results will come: none may be left over at the end. */
+static void expect_results(const struct farm *f, MPI_Request *requests)
 {
-    int arrived = 0;
+    int posted = 0;
 
+    for (int slot = 0; slot < f->slots; slot++)
+        posted += requests[slot] != MPI_REQUEST_NULL;
+    for (int slot = 0; slot < f->slots && posted < f->outstanding; slot++) {
+        if (requests[slot] != MPI_REQUEST_NULL)
+            continue;
+        MPI_Irecv(result_at(f, slot), (int)f->result_bytes, MPI_BYTE, MPI_ANY_SOURCE, RESULT,
+                  f->world->comm, &requests[slot]);
+        posted++;
+    }
+}
+
+/* MPI_Waitsome keeps its core busy; where workers need that core, the master sleeps between looks.
+ * Returns how many results came. */
+static int wait_for_results(const struct farm *f, MPI_Request *requests, int *slots,
+                            MPI_Status *statuses)
+{
+    int count = 0;
+
+    if (!f->world->oversubscribed) {
+        MPI_Waitsome(f->slots, requests, &count, slots, statuses);
+        return count;
+    }
     for (;;) {
-        MPI_Iprobe(MPI_ANY_SOURCE, RESULT, f->world->comm, &arrived, MPI_STATUS_IGNORE);
-        if (arrived)
-            return;
+        MPI_Testsome(f->slots, requests, &count, slots, statuses);
+        if (count > 0)
+            return count;
         nanosleep(&(struct timespec){ 0, 20000 }, NULL);
     }
 }
 
-/* A worker has its next orders before it needs them, so that it never waits for the master, which
- * may be off its core for some milliseconds where ranks share cores. */
 static void master(struct farm *f)
 {
-    for (int ahead = 0; ahead < AHEAD; ahead++)
+    MPI_Request requests[RECEIVES];
+    MPI_Status statuses[RECEIVES];
+    int slots[RECEIVES];
+
+    for (int slot = 0; slot < f->slots; slot++)
+        requests[slot] = MPI_REQUEST_NULL;
+    for (size_t order = 0; order < opt.ahead; order++)
         for (int rank = 1; rank < f->world->size; rank++)
             give(f, rank);
-    for (size_t results = 0; results < opt.tasks; results++) {
-        MPI_Status status;
-        wait_for_result(f);
-        MPI_Recv(f->message, f->bytes, MPI_BYTE, MPI_ANY_SOURCE, RESULT, f->world->comm, &status);
-        keep(f, status.MPI_SOURCE);
-        if (--f->outstanding[status.MPI_SOURCE] < AHEAD)
-            give(f, status.MPI_SOURCE);
+    while (f->outstanding > 0) {
+        expect_results(f, requests);
+        const int count = wait_for_results(f, requests, slots, statuses);
+        f->outstanding -= count;
+        for (int i = 0; i < count; i++) {
+            keep(f, statuses[i].MPI_SOURCE, result_at(f, slots[i]));
+            give(f, statuses[i].MPI_SOURCE);
+        }
     }
 }
 
 /* One rank alone is master and worker. */
 static void alone(struct farm *f)
 {
-    for (; f->next < (int)opt.tasks; f->next++) {
-        work_on(f, f->next, f->message);
-        keep(f, 0);
+    for (struct order order = { 0, 1 }; order.first < (int)opt.tasks; order.first++) {
+        work_on(f, order, result_at(f, 0));
+        keep(f, 0, result_at(f, 0));
     }
 }
 
 /* ---- Checks, on the master ---- */
 
-/* In the main cardioid or in the disc of period 2, where no point ever escapes: closed forms. */
-static bool surely_inside(double a, double b)
+/*
+ * What closed forms tell of c = a + b i, or -1: in the main cardioid or in the disc of period 2 no
+ * point ever escapes; z1 = c and z2 = c (c + 1) show who escapes at once. Not next to a boundary,
+ * where rounding decides.
+ */
+static int known_count(double a, double b)
 {
-    const double margin = 1e-9, q = (a - 0.25) * (a - 0.25) + b * b;
+    const double margin = 1e-9;
+    const double z1 = a * a + b * b, c1 = (a + 1) * (a + 1) + b * b; /* |z1|^2, |c + 1|^2 */
+    const double q = (a - 0.25) * (a - 0.25) + b * b;
 
-    return q * (q + (a - 0.25)) < 0.25 * b * b - margin || (a + 1) * (a + 1) + b * b < 0.0625 - margin;
-}
-
-static uint16_t pixel(const struct farm *f, size_t row, size_t column)
-{
-    return f->picture[row * opt.width + column];
+    if (q * (q + a - 0.25) < 0.25 * b * b - margin || c1 < 0.0625 - margin)
+        return (int)opt.depth;
+    if (z1 > 4 + margin)
+        return 1;
+    if (z1 < 4 - margin && z1 * c1 > 4 + margin)
+        return opt.depth < 2 ? (int)opt.depth : 2;
+    return -1;
 }
 
 /*
- * What does not come from the code that computed it: points that are inside by a closed form, those
- * with |c| > 2, which escape at once, and the mirror, whose rows other tasks computed.
+ * Against the code that computed it: the closed forms, and the mirror. Against its way here: one
+ * pixel of each row is computed again, and the mirror, whose rows belong to other tasks.
  */
-static bool pixel_is_right(const struct farm *f, size_t row, size_t column)
+static bool row_is_right(const struct farm *f, size_t row)
 {
-    const double a = real_of(column), b = imaginary_of(row);
-    const uint16_t value = pixel(f, row, column);
+    const uint16_t *const pixels = f->picture + row * opt.width;
+    const uint16_t *const mirror = f->picture + (opt.height - 1 - row) * opt.width;
+    const double imaginary = imaginary_of(row);
+    const size_t sample = row * 37 % opt.width;
 
-    if (surely_inside(a, b) && value != opt.depth)
-        return false;
-    if (a * a + b * b > 4.000001 && value != 1)
-        return false;
-    return value == pixel(f, opt.height - 1 - row, column);
+    for (size_t column = 0; column < opt.width; column++) {
+        const int known = known_count(real_of(column), imaginary);
+        if (pixels[column] != mirror[column] || (known >= 0 && pixels[column] != known))
+            return false;
+    }
+    return pixels[sample] == iterations(real_of(sample), imaginary);
 }
 
-/* The first task that was not done once, or whose strip is wrong; UINT64_MAX if there is none. */
-static uint64_t first_wrong(const struct farm *f)
+static struct verdict check(const struct farm *f)
 {
-    for (int task = 0; task < (int)opt.tasks; task++) {
-        const struct block rows = rows_of(task);
+    const bool leads = f->world->rank == 0;
+    uint64_t visited = UINT64_MAX, row = UINT64_MAX;
+
+    for (size_t task = opt.tasks; leads && task-- > 0;)
         if (f->visits[task] != 1)
-            return (uint64_t)task;
-        for (size_t row = rows.start; row < rows.start + rows.count; row++) {
-            const size_t sample = row * 37 % opt.width; /* one of each row is computed again */
-            if (pixel(f, row, sample) != iterations(real_of(sample), imaginary_of(row)))
-                return (uint64_t)task;
-            for (size_t column = 0; column < opt.width; column++)
-                if (!pixel_is_right(f, row, column))
-                    return (uint64_t)task;
-        }
-    }
-    return UINT64_MAX;
+            visited = task;
+    for (size_t i = opt.height; leads && opt.tasks > 0 && i-- > 0;)
+        if (!row_is_right(f, i))
+            row = i;
+    return verdict_both(verify_places(f->world, visited, "%s: task %" PRIu64 " was done %d times",
+                                      f->variant, visited,
+                                      visited == UINT64_MAX ? 1 : f->visits[visited]),
+                        verify_places(f->world, row, "%s: a pixel of row %" PRIu64 " is wrong",
+                                      f->variant, row));
 }
 
 /* ---- Results ---- */
 
-/* All work over the sum of speeds; ranks that share cores have only their share of one. */
-static double ideal_secs(const struct farm *f)
+/* Collective. Of all workers, on rank 0; 1 is a worker with a core of its own and no --slow. */
+static double speed_of_all(const struct world *w)
 {
-    const struct world *w = f->world;
-    const int workers = w->size > 1 ? w->node_size - 1 : 1;
-    double cost = 0, speed = w->size > 1 ? w->size - 1 : 1, share = 1;
+    const bool works = w->rank > 0 || w->size == 1;
+    int workers = works;
+    double share = 1, sum = 0;
     struct cpus cpus;
 
-    for (int rank = 0; rank < w->size; rank++)
-        cost += f->cost_secs[rank];
-    if (opt.slow_rank > 0)
-        speed += 1.0 / opt.slow_factor - 1;
-    if (w->oversubscribed && workers > 0 && cpus_granted(&cpus) == 0)
-        share = fmin(1, (double)cpus_count(&cpus) / workers);
-    return cost / (speed * share);
+    MPI_Allreduce(MPI_IN_PLACE, &workers, 1, MPI_INT, MPI_SUM, w->node_comm);
+    if (cpus_granted(&cpus) == 0) {
+        MPI_Allreduce(MPI_IN_PLACE, cpus.words, CPUS_WORDS, MPI_UINT64_T, MPI_BOR, w->node_comm);
+        share = workers > 0 ? fmin(1, (double)cpus_count(&cpus) / workers) : 0;
+    }
+    const double mine = works ? share / factor_of(w->rank) : 0;
+    MPI_Reduce(&mine, &sum, 1, MPI_DOUBLE, MPI_SUM, 0, w->comm);
+    return sum;
 }
 
-static void add_row(struct world *w, const struct farm *f, double secs, bool right)
+static void show_accounts(struct world *w, const struct farm *f)
 {
-    struct record row = w->program.record;
-    const double ideal = w->rank == 0 ? ideal_secs(f) : 0;
-    double most = 0, sum = 0;
-    char text[64];
+    for (int rank = w->size > 1; rank < w->size; rank++)
+        program_note(&w->program, "%s: rank %d did %d tasks in %.1f ms", f->variant, rank,
+                     f->accounts[rank].tasks, 1e3 * f->accounts[rank].cpu_secs);
+}
 
-    for (int rank = w->size > 1; rank < w->size && w->rank == 0; rank++) {
-        most = fmax(most, f->busy_secs[rank]);
-        sum += f->busy_secs[rank];
-        if (opt.show) {
-            snprintf(text, sizeof text, "rank %d: %d tasks, %.1f ms busy", rank, f->done[rank],
-                     1e3 * f->busy_secs[rank]);
-            program_note(&w->program, "%s", text);
-        }
+static void add_row(struct world *w, const struct farm *f, double secs, double speed, bool right)
+{
+    const int workers = w->size > 1 ? w->size - 1 : 1;
+    double most = 0, sum = 0, work = 0;
+
+    for (int rank = w->size > 1; rank < w->size; rank++) {
+        most = fmax(most, f->accounts[rank].cpu_secs);
+        sum += f->accounts[rank].cpu_secs;
+        work += f->accounts[rank].cpu_secs / factor_of(rank);
     }
-    const double mean = sum / (w->size > 1 ? w->size - 1 : 1);
+    const double ideal = work / speed, mean = sum / workers;
+    struct record row = w->program.record;
     record_text(&row, "variant", f->variant);
     record_int(&row, "tasks", (int64_t)opt.tasks);
-    record_text(&row, "slow", opt.slow ? opt.slow : "no");
+    record_int(&row, "ahead", (int64_t)opt.ahead);
+    record_text(&row, "slow", opt.slow);
+    row.aside = true;
+    record_int(&row, "width", (int64_t)opt.width);
+    record_int(&row, "height", (int64_t)opt.height);
+    record_int(&row, "depth", (int64_t)opt.depth);
+    row.aside = false;
     record_real(&row, "total_s", right ? secs : NAN);
     record_real(&row, "ideal_s", right ? ideal : NAN);
     record_real(&row, "against_ideal", right && ideal > 0 ? secs / ideal : NAN);
     record_real(&row, "busy_mean_s", right ? mean : NAN);
     record_real(&row, "busy_max_s", right ? most : NAN);
-    record_real(&row, "tasks_per_s", right && secs > 0 ? (double)opt.tasks / secs : NAN);
+    record_real(&row, "imbalance", right && mean > 0 ? most / mean : NAN);
+    record_real(&row, "tasks_per_s", right ? (double)opt.tasks / secs : NAN);
     record_bool(&row, "verified", right);
     program_row(&w->program, &row);
 }
@@ -417,43 +488,32 @@ static void *zeros(const struct world *w, size_t count, size_t size)
     return memory;
 }
 
+/* The longest order has `most` tasks, and the first tasks are the highest strips. */
 static struct farm farm_open(const struct world *w, const char *variant, struct stall *stall)
 {
     const bool leads = w->rank == 0;
-    const size_t ranks = leads ? (size_t)w->size : 0;
-    const size_t rows = opt.tasks > 0 ? (size_t)rows_of(0).count : 0;
-    const size_t alignment = _Alignof(struct result);
-    const size_t bytes = (sizeof(struct result) + rows * opt.width * sizeof(uint16_t) + alignment - 1) /
-                         alignment * alignment;
+    struct farm f = { .world = w, .variant = variant, .stall = stall };
 
-    return (struct farm){
-        .world = w,
-        .variant = variant,
-        .stall = stall,
-        .picture = zeros(w, leads ? opt.width * opt.height : 0, sizeof(uint16_t)),
-        .visits = zeros(w, leads ? opt.tasks : 0, sizeof(int)),
-        .outstanding = zeros(w, ranks, sizeof(int)),
-        .orders = zeros(w, ranks, sizeof(int)),
-        .stopped = zeros(w, ranks, sizeof(int)),
-        .done = zeros(w, ranks, sizeof(int)),
-        .busy_secs = zeros(w, ranks, sizeof(double)),
-        .cost_secs = zeros(w, ranks, sizeof(double)),
-        .bytes = (int)bytes,
-        .message = world_alloc(w, leads ? 1 : AHEAD, bytes),
-    };
+    f.accounts = zeros(w, (size_t)w->size, sizeof *f.accounts);
+    const int most = w->size > 1 ? order_count(&f, 1, (int)opt.tasks) : opt.tasks > 0;
+    const size_t rows = most > 0 ? rows_of((struct order){ 0, most }).count : 0;
+    const size_t words = (rows * opt.width * sizeof(uint16_t) + 7) / 8; /* keeps slots aligned */
+    f.result_bytes = sizeof(struct result) + 8 * words;
+    f.slots = (int)opt.ahead;
+    if (leads)
+        f.slots = most > 0 && (int)opt.tasks / most < RECEIVES ? (int)opt.tasks / most + 1 : RECEIVES;
+    f.results = world_alloc(w, (size_t)f.slots, f.result_bytes);
+    f.picture = zeros(w, leads ? opt.width * opt.height : 0, sizeof *f.picture);
+    f.visits = zeros(w, leads ? opt.tasks : 0, sizeof *f.visits);
+    return f;
 }
 
 static void farm_close(struct farm *f)
 {
-    free(f->message);
-    free(f->cost_secs);
-    free(f->busy_secs);
-    free(f->done);
-    free(f->stopped);
-    free(f->orders);
-    free(f->outstanding);
     free(f->visits);
     free(f->picture);
+    free(f->results);
+    free(f->accounts);
 }
 
 static struct verdict run_variant(struct world *w, const char *variant)
@@ -462,7 +522,8 @@ static struct verdict run_variant(struct world *w, const char *variant)
     struct farm f = farm_open(w, variant, &stall);
 
     if (arg_is(opt.fault, "no_stop") && stall_start(&stall, w, opt.limit))
-        world_abort(w, UNABLE, "the limit cannot be watched: %s: leave out --fault", strerror(errno));
+        world_abort(w, UNABLE, "the limit cannot be watched: %s: leave out --fault",
+                    strerror(errno));
     MPI_Barrier(w->comm);
     const int64_t begin = clock_ns();
     if (w->size == 1)
@@ -474,13 +535,13 @@ static struct verdict run_variant(struct world *w, const char *variant)
     const double secs = clock_secs(begin, clock_ns());
     stall_stop(&stall);
 
-    const uint64_t wrong = w->rank == 0 ? first_wrong(&f) : UINT64_MAX;
-    struct verdict verdict =
-        verify_places(w, wrong, "%s: task %" PRIu64 " was not done once, or a pixel of it is wrong",
-                      variant, wrong);
+    const struct verdict verdict = check(&f);
+    const double speed = speed_of_all(w);
+    if (opt.show && w->rank == 0)
+        show_accounts(w, &f);
+    add_row(w, &f, secs, speed, verdict.right);
     if (verdict.right && w->rank == 0 && opt.image && write_image(&f))
         w->program.lost = true;
-    add_row(w, &f, secs, verdict.right);
     farm_close(&f);
     return verdict;
 }
@@ -494,11 +555,12 @@ static enum status run(struct world *w)
         if (arg_is(opt.variant, "all") || arg_is(opt.variant, variants[i]))
             verdict = verdict_both(verdict, run_variant(w, variants[i]));
 
-    program_fault(&w->program, opt.fault, verdict.right, "there is no worker, or no second task");
+    program_fault(&w->program, opt.fault, verdict.right, w->size > 1 ? "there is one order only"
+                                                                     : "there is no worker");
     if (!verdict.right)
         return program_verdict(&w->program, false, "%s", verdict.wrong);
-    return program_verdict(&w->program, true, "%zu tasks, each done once, by %d worker%s", opt.tasks,
-                           w->size > 1 ? w->size - 1 : 1, w->size > 2 ? "s" : "");
+    return program_verdict(&w->program, true, "%zu tasks, each done once, by %d worker%s",
+                           opt.tasks, w->size > 1 ? w->size - 1 : 1, w->size > 2 ? "s" : "");
 }
 
 /* ---- Options ---- */
@@ -509,11 +571,27 @@ static enum status check_slow(struct world *w)
 
     if (!opt.slow)
         return PASS;
-    if (sscanf(opt.slow, "%d:%d%c", &opt.slow_rank, &opt.slow_factor, &end) != 2 || opt.slow_factor < 1)
+    if (sscanf(opt.slow, "%9d:%9d%c", &opt.slow_rank, &opt.slow_factor, &end) != 2 ||
+        opt.slow_factor < 1)
         return world_usage(w, "--slow %s: give RANK:FACTOR, whole numbers, as in 1:10", opt.slow);
+    if (w->size == 1)
+        return world_usage(w, "--slow %s: there is no worker: run it on 2 ranks or more", opt.slow);
     if (opt.slow_rank < 1 || opt.slow_rank >= w->size)
-        return world_usage(w, "--slow %s: the workers are ranks 1 to %d: choose one of them", opt.slow,
-                           w->size - 1);
+        return world_usage(w, "--slow %s: the workers are ranks 1 to %d: choose one of them",
+                           opt.slow, w->size - 1);
+    return PASS;
+}
+
+static enum status check_sizes(const struct world *w)
+{
+    if (opt.width > SIDE_MOST || opt.height > SIDE_MOST || opt.depth > UINT16_MAX)
+        return world_usage(w, "too large: give at most %d for --width and --height, %d for --depth",
+                           SIDE_MOST, UINT16_MAX);
+    if (opt.tasks > TASKS_MOST || opt.ahead > AHEAD_MOST)
+        return world_usage(w, "too many: give at most %d for --tasks, %d for --ahead", TASKS_MOST,
+                           AHEAD_MOST);
+    if (!(opt.limit > 0))
+        return world_usage(w, "--limit 0: no time to tell a stall: give more than 0");
     return PASS;
 }
 
@@ -531,9 +609,10 @@ static enum status check_image(struct world *w)
         program_error("--image: this build cannot write PNG: install libpng and build again");
         return UNABLE;
     }
-    FILE *file = fopen(opt.image, "wb");
+    FILE *file = fopen(opt.image, "ab"); /* what it holds stays until there is a new picture */
     if (!file || fclose(file)) {
-        program_error("--image %s: %s: name a file that can be written", opt.image, strerror(errno));
+        program_error("--image %s: %s: name a file that can be written", opt.image,
+                      strerror(errno));
         return USAGE;
     }
     return PASS;
@@ -545,13 +624,9 @@ int main(int argc, char **argv)
     enum status status = world_open(&w, argc, argv, MPI_THREAD_FUNNELED, 1, options);
 
     if (status == PASS)
+        status = check_sizes(&w);
+    if (status == PASS)
         status = check_slow(&w);
-    if (status == PASS && (opt.width > SIZE_MAX_PIXELS || opt.height > SIZE_MAX_PIXELS ||
-                           opt.tasks > 1000000 || opt.depth > UINT16_MAX))
-        status = world_usage(&w, "too large: give at most %d for --width and --height, 1000000 for "
-                             "--tasks, %d for --depth", SIZE_MAX_PIXELS, UINT16_MAX);
-    if (status == PASS && !(opt.limit > 0))
-        status = world_usage(&w, "--limit 0: no time to tell a stall: give more than 0");
     if (status == PASS)
         status = world_agree(&w, check_image(&w));
     if (status == PASS)
