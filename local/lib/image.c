@@ -1,11 +1,40 @@
 #include "local/lib/image.h"
 
 #include <errno.h>
-#include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 #ifdef HAVE_PNG
 #include <png.h>
 #endif
+
+enum status image_check(const char *path, char *error, size_t error_size)
+{
+    const char *end = strrchr(path, '.');
+
+    if (!end || strcmp(end, ".png") != 0) {
+        snprintf(error, error_size, "%s: not .png: end the file's name with it", path);
+        return USAGE;
+    }
+    if (!image_possible()) {
+        snprintf(error, error_size,
+                 "%s: this build cannot write PNG: install libpng and build again", path);
+        return UNABLE;
+    }
+    FILE *file = fopen(path, "ab");
+    if (!file || fclose(file)) {
+        snprintf(error, error_size, "%s: %s: name a file that can be written", path,
+                 strerror(errno));
+        return USAGE;
+    }
+    return PASS;
+}
+
+void image_colour(double value, unsigned char rgb[3])
+{
+    rgb[0] = (unsigned char)(20 + 225 * value);
+    rgb[1] = (unsigned char)(30 + 205 * value * value);
+    rgb[2] = (unsigned char)(90 + 130 * (1 - (1 - value) * (1 - value)));
+}
 
 #ifdef HAVE_PNG
 
@@ -14,9 +43,22 @@ bool image_possible(void)
     return true;
 }
 
-/* libpng jumps back here when it fails, so nothing that changes after setjmp() is used behind it. */
-static int write_png(png_structp png, png_infop info, FILE *file, const unsigned char *rgb, int width,
-                     int height)
+/* In the place of libpng's own, which print. */
+static void give_up(png_structp png, png_const_charp message)
+{
+    (void)message;
+    png_longjmp(png, 1);
+}
+
+static void ignore(png_structp png, png_const_charp message)
+{
+    (void)png;
+    (void)message;
+}
+
+/* give_up() jumps back here, so nothing that changes after setjmp() is used behind it. */
+static int write_png(png_structp png, png_infop info, FILE *file, const unsigned char *rgb,
+                     int width, int height)
 {
     if (setjmp(png_jmpbuf(png)))
         return -1;
@@ -51,7 +93,7 @@ int image_write_png(const char *path, const unsigned char *rgb, int width, int h
     FILE *file = fopen(path, "wb");
     if (!file)
         return -1;
-    png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, NULL, NULL, NULL);
+    png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, NULL, give_up, ignore);
     png_infop info = png ? png_create_info_struct(png) : NULL;
     int result = -1;
     errno = info ? 0 : ENOMEM;

@@ -1,5 +1,6 @@
 /*
- * plot - draws the rows of a report into a file, by gnuplot: curves with a band, or a map of colours.
+ * plot - draws the rows of a report into a file, by gnuplot: curves with a band, or a map of
+ * colours.
  *
  *     static struct plot plot = { .title = "...", .x = "bytes", .y = "median_s", ... };
  *     ... PLOT_ARG(&plot) among the options, and after world_open():
@@ -36,8 +37,8 @@ struct plot {
     const char *x, *y;          /* names of fields */
     const char *x_label, *y_label;
     const char *low, *high;     /* fields, a band around the curve; NULL for none */
-    const char *series;         /* field: one curve for each of its values, in the order met; NULL for one */
-    const char *map;            /* field: a map, its colours this value at (x, y), which are categories */
+    const char *series;         /* field: one curve for each of its values; NULL for one in all */
+    const char *map;            /* field: the colour at x and y, which are then categories */
     const char *map_label;
     bool linear_x, linear_y;    /* else logarithmic; x to the base 2 */
     struct plot_point *points;  /* from here on the library's own */

@@ -38,8 +38,8 @@ struct record {
 };
 
 /* Each appends one value; `name` must outlive the record, `text` is copied (cut at RECORD_TEXT -
- * 1 bytes), NULL becomes null. record_real() takes NaN for "not known": null, and infinities alike. Past RECORD_FIELDS nothing is added
- * and report_row() refuses the record. */
+ * 1 bytes), NULL becomes null. record_real() takes NaN for "not known": null, and infinities alike.
+ * Past RECORD_FIELDS nothing is added and report_row() refuses the record. */
 void record_text(struct record *record, const char *name, const char *text);
 void record_int(struct record *record, const char *name, int64_t number);
 void record_real(struct record *record, const char *name, double real);

@@ -56,12 +56,17 @@ static struct {
     double limit;
     size_t seed;
     struct timing_options timing;
-} opt = { { 64 << 10, 64 << 10 }, "all", "ring", "standard", .limit = 2, .timing = TIMING_DEFAULTS };
+} opt = {
+    { 64 << 10, 64 << 10 }, "all", "ring", "standard", .limit = 2, .timing = TIMING_DEFAULTS
+};
 
 static struct plot plot = {
     .title = "Ways out of a cycle of messages",
-    .x = "bytes", .x_label = "size of a message (bytes)",
-    .y = "median_s", .low = "p10_s", .high = "p90_s",
+    .x = "bytes",
+    .x_label = "size of a message (bytes)",
+    .y = "median_s",
+    .low = "p10_s",
+    .high = "p90_s",
     .y_label = "until the last rank has left (us): median, p10 to p90",
     .series = "variant",
 };
@@ -141,7 +146,8 @@ static int find_legs(const struct world *w, struct leg *leg)
     else if (partner < size)
         leg[0] = (struct leg){ partner, partner, rank % 2, 2 };
     else
-        leg[0] = (struct leg){ rank, rank, 0, 1 }; /* the last of an odd number is its own partner */
+        leg[0] = (struct leg){ rank, rank, 0,
+                               1 }; /* the last of an odd number is its own partner */
     return 1;
 }
 
@@ -162,8 +168,8 @@ static void receive(const struct cycle *c, const struct leg *leg)
 
 static void send_and_receive(const struct cycle *c, const struct leg *leg)
 {
-    MPI_Sendrecv(leg->out, c->bytes, MPI_BYTE, leg->to, 0, leg->in, c->bytes, MPI_BYTE, leg->from, 0,
-                 c->world->comm, MPI_STATUS_IGNORE);
+    MPI_Sendrecv(leg->out, c->bytes, MPI_BYTE, leg->to, 0, leg->in, c->bytes, MPI_BYTE, leg->from,
+                 0, c->world->comm, MPI_STATUS_IGNORE);
 }
 
 static void sendrecv(void *arg)
@@ -260,8 +266,8 @@ static void buffered(void *arg)
     free(buffer);
 }
 
-/* A graph for each leg: if one graph has two edges between the same two ranks, as a torus of width 2
- * has, MPICH and Open MPI do not agree on which message belongs to which edge. */
+/* A graph for each leg: if one graph has two edges between the same two ranks, as a torus of width
+ * 2 has, MPICH and Open MPI do not agree on which message belongs to which edge. */
 static void neighbor(void *arg)
 {
     const struct cycle *c = arg;
@@ -398,8 +404,9 @@ static struct verdict run_variant(struct world *w, const struct variant *variant
     }
     add_row(w, variant->name, "by the standard", &timing, bytes, verdict.right);
     if (!verdict.right)
-        snprintf(verdict.wrong + strlen(verdict.wrong), sizeof verdict.wrong - strlen(verdict.wrong),
-                 " (%s, %zu bytes)", variant->name, bytes);
+        snprintf(verdict.wrong + strlen(verdict.wrong),
+                 sizeof verdict.wrong - strlen(verdict.wrong), " (%s, %zu bytes)", variant->name,
+                 bytes);
     cycle_close(&c);
     return verdict;
 }
@@ -423,9 +430,11 @@ static enum status run_variants(struct world *w)
 
     if (!verdict.right)
         return program_verdict(&w->program, false, "%s", verdict.wrong);
-    return program_verdict(&w->program, true, "%s bytes passed on by %d rank%s in %d way%s, each as "
-                           "it was sent", range_text(&opt.bytes, sizes), w->size,
-                           w->size == 1 ? "" : "s", run, run == 1 ? "" : "s");
+    return program_verdict(&w->program, true,
+                           "%s bytes passed on by %d rank%s in %d way%s, each as "
+                           "it was sent",
+                           range_text(&opt.bytes, sizes), w->size, w->size == 1 ? "" : "s", run,
+                           run == 1 ? "" : "s");
 }
 
 /* One exchange without a way out: it ends in stall's report and status 3, or it passes by luck. */
@@ -437,15 +446,16 @@ static struct verdict run_fault(struct world *w, size_t bytes)
     cycle_open(&c, w, bytes);
     fill(&c);
     if (stall_start(&c.stall, w, opt.limit))
-        world_abort(w, UNABLE, "the limit cannot be watched: %s: leave out --fault", strerror(errno));
+        world_abort(w, UNABLE, "the limit cannot be watched: %s: leave out --fault",
+                    strerror(errno));
     if (receives)
         recv_first(&c);
     else
         send_first(&c);
     const struct verdict verdict = check(&c);
     stall_stop(&c.stall);
-    add_row(w, opt.fault, receives ? "no" : "only by buffering", &(struct timing){ .slowest_rank = -1 },
-            bytes, verdict.right);
+    add_row(w, opt.fault, receives ? "no" : "only by buffering",
+            &(struct timing){ .slowest_rank = -1 }, bytes, verdict.right);
     cycle_close(&c);
     return verdict;
 }
@@ -462,9 +472,10 @@ static enum status run_faults(struct world *w)
 
     if (!verdict.right)
         return program_verdict(&w->program, false, "%s", verdict.wrong);
-    return program_verdict(&w->program, true, "--fault %s does not strike at %s bytes: safe here only "
-                           "thanks to buffering; --send synchronous shows it", opt.fault,
-                           range_text(&opt.bytes, sizes));
+    return program_verdict(&w->program, true,
+                           "--fault %s does not strike at %s bytes: safe here only "
+                           "thanks to buffering; --send synchronous shows it",
+                           opt.fault, range_text(&opt.bytes, sizes));
 }
 
 static enum status check_options(struct world *w)
@@ -472,7 +483,8 @@ static enum status check_options(struct world *w)
     const size_t most = (size_t)(INT_MAX / LEGS - MPI_BSEND_OVERHEAD);
 
     if (opt.bytes.to > most)
-        return world_usage(w, "--bytes %zu: the buffer of MPI_Bsend has an int size: give at most %zu",
+        return world_usage(w,
+                           "--bytes %zu: the buffer of MPI_Bsend has an int size: give at most %zu",
                            opt.bytes.to, most);
     if (!(opt.limit > 0))
         return world_usage(w, "--limit 0: no time to tell a stall: give more than 0");

@@ -4,15 +4,15 @@
  * MPI_Send may return before the message is received: libraries send small messages at once
  * ("eager") into memory that the receiving side keeps ready, and ask first for large ones. A
  * program in which all ranks send first therefore works up to a size that nobody wrote down, and
- * hangs above it (see cycle). This program finds that size to the byte, and never hangs: it starts a
- * message by MPI_Isend while no receive is posted, asks MPI_Test for --patience whether the send is
- * complete, and only then lets the receiver post the receive, into which every byte must arrive.
+ * hangs above it (see cycle). This program finds that size to the byte, and never hangs: it starts
+ * a message by MPI_Isend while no receive is posted, asks MPI_Test for --patience whether the send
+ * is complete, and only then lets the receiver post the receive, into which every byte must arrive.
  *
  * The limit belongs to the transport: it is found for rank 0 and itself, the next rank on its own
  * node, and the first rank on another node (or for --partner alone).
  *
- * What can go wrong: to rely on the limit. The standard promises none (MPI 3.1, section 3.4), and it
- * differs with library, network and setting.
+ * What can go wrong: to rely on the limit. The standard promises none (MPI 3.1, section 3.4), and
+ * it differs with library, network and setting.
  *
  * Run:     make run P=eager N=2
  * Try:     cycle --fault send_first --bytes with the limit, and with one byte more
@@ -46,7 +46,8 @@ static struct {
 static const struct arg options[] = {
     { "bytes", ARG_RANGE, &opt.bytes, "the limit is looked for between these sizes" },
     { "partner", ARG_INT, &opt.partner, "only between rank 0 and this rank" },
-    { "patience", ARG_SECS, &opt.patience, "how long a send may take to be called complete at once" },
+    { "patience", ARG_SECS, &opt.patience,
+      "how long a send may take to be called complete at once" },
     { "seed", ARG_SIZE, &opt.seed, "other bytes" },
     { "fault", ARG_CHOICE, &opt.fault, "send a wrong byte", .choices = "corrupt" },
     ARGS_END,
@@ -199,8 +200,10 @@ static void add_row(struct world *w, const struct search *s, const char *where, 
     record_bool(&row, "verified", right);
     program_row(&w->program, &row);
     if (!s->monotone)
-        program_note(&w->program, "rank %d: some sizes below that limit wait, or above it pass: it is "
-                     "no sharp edge there", s->partner);
+        program_note(&w->program,
+                     "rank %d: some sizes below that limit wait, or above it pass: it is "
+                     "no sharp edge there",
+                     s->partner);
 }
 
 static struct verdict look_at(struct world *w, int partner, const int *nodes)
@@ -222,8 +225,10 @@ static struct verdict look_at(struct world *w, int partner, const int *nodes)
         serve(&s);
     }
     world_rest(w);
-    const struct verdict verdict = verify_places(w, s.wrong, "rank %d: byte %" PRIu64 " of a message is "
-                                                 "wrong", w->rank, s.wrong);
+    const struct verdict verdict = verify_places(w, s.wrong,
+                                                 "rank %d: byte %" PRIu64 " of a message is "
+                                                 "wrong",
+                                                 w->rank, s.wrong);
     add_row(w, &s, where_is(w, partner, nodes), limit, verdict.right);
     free(s.in);
     free(s.out);
@@ -245,9 +250,10 @@ static void tell_parameters(struct world *w)
         MPI_T_enum values;
         MPI_T_cvar_handle handle;
 
-        if (MPI_T_cvar_get_info(i, name, &name_length, &verbosity, &type, &values, text, &text_length,
-                                &bind, &scope) || !strstr(name, "eager_limit") ||
-            bind != MPI_T_BIND_NO_OBJECT || MPI_T_cvar_handle_alloc(i, NULL, &handle, &elements))
+        if (MPI_T_cvar_get_info(i, name, &name_length, &verbosity, &type, &values, text,
+                                &text_length, &bind, &scope) ||
+            !strstr(name, "eager_limit") || bind != MPI_T_BIND_NO_OBJECT ||
+            MPI_T_cvar_handle_alloc(i, NULL, &handle, &elements))
             continue;
         if (elements == 1 && MPI_T_cvar_read(handle, &value) == MPI_SUCCESS)
             program_note(&w->program, "the library says: %s = %lld", name, value);
@@ -290,8 +296,10 @@ static enum status run(struct world *w)
     free(nodes);
     if (!verdict.right)
         return program_verdict(&w->program, false, "%s", verdict.wrong);
-    return program_verdict(&w->program, true, "%d partner%s of rank 0; every message arrived once its "
-                           "receive was posted", count, count == 1 ? "" : "s");
+    return program_verdict(&w->program, true,
+                           "%d partner%s of rank 0; every message arrived once its "
+                           "receive was posted",
+                           count, count == 1 ? "" : "s");
 }
 
 int main(int argc, char **argv)

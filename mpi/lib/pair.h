@@ -21,16 +21,19 @@ struct pair {
 /* TIMING_ARGS() for a program that uses pair_run(): nobody else begins with it. */
 #define PAIR_ARGS(timing)                                                                          \
     { "seconds", ARG_SECS, &(timing)->secs, "time budget for one row" },                           \
-    { "iterations", ARG_SIZE, &(timing)->iterations, "samples of one row at most", .min = 1 },     \
-    { "warmup", ARG_SIZE, &(timing)->warmup, "iterations before the first sample at least" },      \
-    { "as", ARG_CHOICE, &(timing)->as,                                                             \
-      "measure as OSU's or Intel's benchmarks or NetPIPE do, to compare with them",                \
-      .choices = "osu|imb|netpipe" }
+        { "iterations", ARG_SIZE, &(timing)->iterations, "samples of one row at most", .min = 1 }, \
+        { "warmup", ARG_SIZE, &(timing)->warmup, "iterations before the first sample at least" },  \
+    {                                                                                              \
+        "as", ARG_CHOICE, &(timing)->as,                                                           \
+            "measure as OSU's or Intel's benchmarks or NetPIPE do, to compare with them",          \
+            .choices = "osu|imb|netpipe"                                                           \
+    }
 
 /*
  * Both ranks of the pair call it. Runs operation(arg, times), which does `times` operations that
- * each move `bytes`, on both of them equally often. On the leader the timing of one operation, its slowest_rank -1;
- * on the peer a timing with a summary of count 0. The options are read on the leader.
+ * each move `bytes`, on both of them equally often. On the leader the timing of one operation, its
+ * slowest_rank -1; on the peer a timing with a summary of count 0. The options are read on the
+ * leader.
  *
  * As osu or imb, one mean over the iterations of timing_as_iterations(). As netpipe (NetPIPE 3.7),
  * the least of seven means, each over as many iterations as last a quarter of a second.

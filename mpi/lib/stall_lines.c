@@ -77,7 +77,8 @@ static void find_addresses(struct lines_offer *offer)
 
     if (getifaddrs(&all))
         return; /* loopback is left */
-    for (const struct ifaddrs *one = all; one && offer->count < LINES_ADDRESSES; one = one->ifa_next)
+    for (const struct ifaddrs *one = all; one && offer->count < LINES_ADDRESSES;
+         one = one->ifa_next)
         if (one->ifa_addr && one->ifa_addr->sa_family == AF_INET && one->ifa_flags & IFF_UP &&
             !(one->ifa_flags & IFF_LOOPBACK))
             offer->addresses[offer->count++] = ((struct sockaddr_in *)one->ifa_addr)->sin_addr;
@@ -122,7 +123,8 @@ int lines_accept(const struct lines_offer *offer, int listener, int ranks, struc
         set_patience(line.fd, PATIENCE_SECS);
         if (!line_hear(line.fd, &hello, sizeof hello) ||
             memcmp(hello.token, offer->token, sizeof hello.token) != 0 || hello.rank <= 0 ||
-            hello.rank >= ranks || !line_say(line.fd, offer->token + LINES_TOKEN / 2, LINES_TOKEN / 2)) {
+            hello.rank >= ranks ||
+            !line_say(line.fd, offer->token + LINES_TOKEN / 2, LINES_TOKEN / 2)) {
             line_hang_up(&line);
             continue;
         }
@@ -166,7 +168,8 @@ int lines_reach(const struct lines_offer *offer, int rank, bool near, struct pol
         for (int i = 0; i < offer->count; i++)
             if (connect_to(offer, offer->addresses[i], rank, line))
                 return 0;
-        if (!near && connect_to(offer, loopback, rank, line)) /* MPI may take one host for several */
+        if (!near &&
+            connect_to(offer, loopback, rank, line)) /* MPI may take one host for several */
             return 0;
         poll(NULL, 0, 50);
     } while (clock_ns() < until);

@@ -20,7 +20,8 @@ enum { LINES_ADDRESSES = 16, LINES_TOKEN = 16 };
 
 /* Where rank 0 listens. All its fields are plain: it can be sent as bytes. */
 struct lines_offer {
-    unsigned char token[LINES_TOKEN]; /* the first half is shown to rank 0, the second is its answer */
+    unsigned char
+        token[LINES_TOKEN]; /* the first half is shown to rank 0, the second is its answer */
     uint16_t port;
     int count;
     struct in_addr addresses[LINES_ADDRESSES];

@@ -205,7 +205,8 @@ struct timing_as timing_as_iterations(const struct timing_options *options, uint
         as.warmup = as.iterations / (kind == TIMING_ROUND_TRIP ? 100 : 10);
     } else {
         const uint64_t volume = UINT64_C(40) << 20;
-        as.iterations = bytes * 1000 <= volume ? 1000 : (size_t)(volume / bytes > 0 ? volume / bytes : 1);
+        const uint64_t fit = bytes > 0 ? volume / bytes : 1000;
+        as.iterations = fit > 1000 ? 1000 : fit > 0 ? (size_t)fit : 1;
         as.warmup = 4;
     }
     if (as.iterations > options->iterations)

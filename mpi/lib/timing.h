@@ -48,10 +48,11 @@ struct timing {
 };
 
 /*
- * Collective. Runs `operation(arg)`, which moves `bytes`, on all ranks until the interval of the median is within 2 %
- * of it, or the budget or the iterations are used up. Returns the timing on rank 0; on the other
- * ranks its summary is zero. Window starts fall back to barriers where the ranks are
- * oversubscribed (they cannot start together) or more than a tenth of the samples came late.
+ * Collective. Runs `operation(arg)`, which moves `bytes`, on all ranks until the interval of the
+ * median is within 2 % of it, or the budget or the iterations are used up. Returns the timing on
+ * rank 0; on the other ranks its summary is zero. Window starts fall back to barriers where the
+ * ranks are oversubscribed (they cannot start together) or more than a tenth of the samples came
+ * late.
  */
 struct timing timing_run(const struct world *world, const struct timing_options *options,
                          uint64_t bytes, void (*operation)(void *arg), void *arg);
@@ -68,8 +69,8 @@ struct timing timing_run(const struct world *world, const struct timing_options 
  *   are moved in all.
  *
  * timing_as_iterations() gives the iterations and the warm-up for messages of `bytes`. Between two
- * ranks osu takes ten times as many round trips, and of windows of messages 100 after 10, above 8 KiB
- * 20 after 2. --iterations, where it is smaller, wins.
+ * ranks osu takes ten times as many round trips, and of windows of messages 100 after 10, above
+ * 8 KiB 20 after 2. --iterations, where it is smaller, wins.
  */
 enum timing_kind { TIMING_COLLECTIVE, TIMING_ROUND_TRIP, TIMING_WINDOW };
 struct timing_as {

@@ -1,8 +1,8 @@
 /*
  * bandwidth - how many bytes a second go from one rank to another, with many messages under way
  *
- * Rank 0 starts --window sends of --bytes each, --partner as many receives; when all are complete the
- * partner answers with a message without bytes. One message alone would measure latency
+ * Rank 0 starts --window sends of --bytes each, --partner as many receives; when all are complete
+ * the partner answers with a message without bytes. One message alone would measure latency
  * (pingpong); with many the next one is on its way while the last one is copied. With both
  * directions at once (--variant bi) the bytes of both are counted.
  *
@@ -43,13 +43,18 @@ static struct {
     bool reuse;
     const char *variant, *fault;
     struct timing_options timing;
-} opt = { .bytes = { 1024, 4 << 20 }, .window = 64, .partner = 1, .variant = "uni",
+} opt = { .bytes = { 1024, 4 << 20 },
+          .window = 64,
+          .partner = 1,
+          .variant = "uni",
           .timing = TIMING_DEFAULTS };
 
 static struct plot plot = {
     .title = "Bytes a second between two ranks",
-    .x = "bytes", .x_label = "size of a message (bytes)",
-    .y = "bytes_per_s", .y_label = "MB/s (10^6 bytes), of the median",
+    .x = "bytes",
+    .x_label = "size of a message (bytes)",
+    .y = "bytes_per_s",
+    .y_label = "MB/s (10^6 bytes), of the median",
     .series = "variant",
 };
 
@@ -132,7 +137,8 @@ static void windows(void *arg, size_t times)
 static uint64_t check_bytes(struct traffic *t)
 {
     const uint64_t bytes = (uint64_t)t->bytes;
-    const uint64_t mine = opt.seed + (t->world->rank == 0), other = opt.seed + (t->world->rank != 0);
+    const uint64_t mine = opt.seed + (t->world->rank == 0),
+                   other = opt.seed + (t->world->rank != 0);
     const uint64_t stamped = bytes > 0;
     uint64_t wrong = UINT64_MAX;
 
@@ -213,9 +219,10 @@ static struct verdict run_size(struct world *w, bool both, size_t bytes)
     }
     world_rest(w);
     const struct verdict verdict = verdict_both(
-        verify_places(w, place, "byte %" PRIu64 " of a message of %zu bytes to rank %d is wrong", place,
-                      bytes, w->rank),
-        verify_places(w, t.wrong, "a message of %zu bytes to rank %d in window %" PRIu64 " is an old one",
+        verify_places(w, place, "byte %" PRIu64 " of a message of %zu bytes to rank %d is wrong",
+                      place, bytes, w->rank),
+        verify_places(w, t.wrong,
+                      "a message of %zu bytes to rank %d in window %" PRIu64 " is an old one",
                       bytes, w->rank, t.wrong));
     add_row(w, &t, &timing, verdict.right);
     traffic_close(&t);
@@ -238,8 +245,10 @@ static enum status run(struct world *w)
     program_fault(&w->program, opt.fault, verdict.right, "the messages have no byte");
     if (!verdict.right)
         return program_verdict(&w->program, false, "%s", verdict.wrong);
-    return program_verdict(&w->program, true, "%s bytes between ranks 0 and %d, every message as it was "
-                           "sent", range_text(&opt.bytes, sizes), opt.partner);
+    return program_verdict(&w->program, true,
+                           "%s bytes between ranks 0 and %d, every message as it was "
+                           "sent",
+                           range_text(&opt.bytes, sizes), opt.partner);
 }
 
 int main(int argc, char **argv)
@@ -256,7 +265,8 @@ int main(int argc, char **argv)
         status = world_usage(&w, "--bytes %zu: a count is an int: give at most %d", opt.bytes.to,
                              INT_MAX);
     if (status == PASS && opt.window > INT_MAX / 2)
-        status = world_usage(&w, "--window %zu: too many messages: give a smaller number", opt.window);
+        status = world_usage(&w, "--window %zu: too many messages: give a smaller number",
+                             opt.window);
     if (status == PASS)
         status = world_agree(&w, program_plot(&w.program, &plot));
     if (status == PASS)

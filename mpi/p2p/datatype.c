@@ -1,9 +1,11 @@
 /*
- * datatype - send a column, a block, scattered items, structures: described to MPI, or packed by hand
+ * datatype - send a column, a block, scattered items, structures: described to MPI, or packed by
+ * hand
  *
  * What a program wants to send seldom lies in one piece. A derived datatype tells MPI where the
  * pieces are; the alternative is to copy them into a buffer and out of it again. Each way is timed
- * against such a loop, on --count x --count elements that every rank sends to the next one on a ring:
+ * against such a loop, on --count x --count elements that every rank sends to the next one on a
+ * ring:
  *
  *   vector    one column: MPI_Type_vector
  *   subarray  an inner block: MPI_Type_create_subarray
@@ -12,9 +14,9 @@
  *   struct    particles with members of several types: MPI_Type_create_struct, offsets by offsetof
  *   pack      the column again, by MPI_Pack and MPI_Unpack
  *
- * What can go wrong: the extent of a type is not its size. Where one ends the next begins: two vectors in a row
- * lie a whole matrix apart, unless the extent is set to one element. --fault extent leaves that out.
- * And offsets of members are not the sum of sizes: there is padding.
+ * What can go wrong: the extent of a type is not its size. Where one ends the next begins: two
+ * vectors in a row lie a whole matrix apart, unless the extent is set to one element. --fault
+ * extent leaves that out. And offsets of members are not the sum of sizes: there is padding.
  *
  * Run:     make run P=datatype N=2
  * Try:     --count 10:2000 --plot datatype.svg: when does the description cost more than the loop?
@@ -46,9 +48,12 @@ static struct {
 
 static struct plot plot = {
     .title = "A datatype against a loop that packs",
-    .x = "count", .x_label = "rows of the matrix",
-    .y = "ratio", .y_label = "time by datatype / time by hand",
-    .series = "variant", .linear_y = true,
+    .x = "count",
+    .x_label = "rows of the matrix",
+    .y = "ratio",
+    .y_label = "time by datatype / time by hand",
+    .series = "variant",
+    .linear_y = true,
 };
 
 static const struct arg options[] = {
@@ -76,8 +81,8 @@ struct layout {
     const struct variant *variant;
     int n, left, right;
     MPI_Datatype type;
-    int count;             /* of the type, in what is sent */
-    size_t start;          /* byte of the array at which the first one begins */
+    int count;    /* of the type, in what is sent */
+    size_t start; /* byte of the array at which the first one begins */
     unsigned char *from, *to, *packed_out, *packed_in;
     size_t packed_bytes;
 };
@@ -128,7 +133,8 @@ static MPI_Datatype subarray_type(const struct layout *l)
     return type;
 }
 
-static void subarray_by_hand(const struct layout *l, unsigned char *matrix, uint64_t *packed, bool in)
+static void subarray_by_hand(const struct layout *l, unsigned char *matrix, uint64_t *packed,
+                             bool in)
 {
     const int start = l->n / 4, size = l->n - 2 * start;
 
@@ -151,7 +157,8 @@ static MPI_Datatype indexed_type(const struct layout *l)
     return type;
 }
 
-static void indexed_by_hand(const struct layout *l, unsigned char *matrix, uint64_t *packed, bool in)
+static void indexed_by_hand(const struct layout *l, unsigned char *matrix, uint64_t *packed,
+                            bool in)
 {
     for (int i = 0; i < l->n; i++) {
         uint64_t *cell = matrix_at(l, matrix, i, i);
@@ -171,7 +178,8 @@ static MPI_Datatype resized_type(const struct layout *l)
     return type;
 }
 
-static void resized_by_hand(const struct layout *l, unsigned char *matrix, uint64_t *packed, bool in)
+static void resized_by_hand(const struct layout *l, unsigned char *matrix, uint64_t *packed,
+                            bool in)
 {
     for (int column = 0; column < l->count; column++) {
         for (int row = 0; row < l->n; row++) {
@@ -186,7 +194,8 @@ static void resized_by_hand(const struct layout *l, unsigned char *matrix, uint6
 static MPI_Datatype struct_type(const struct layout *l)
 {
     const int lengths[] = { 1, 1, 3 };
-    const MPI_Aint offsets[] = { offsetof(struct particle, number), offsetof(struct particle, weight),
+    const MPI_Aint offsets[] = { offsetof(struct particle, number),
+                                 offsetof(struct particle, weight),
                                  offsetof(struct particle, name) };
     const MPI_Datatype types[] = { MPI_INT32_T, MPI_DOUBLE, MPI_CHAR };
     MPI_Datatype members, type;
@@ -219,8 +228,8 @@ static void typed(void *arg)
 {
     const struct layout *l = arg;
 
-    MPI_Sendrecv(l->from + l->start, l->count, l->type, l->right, 0, l->to + l->start, l->count, l->type,
-                 l->left, 0, l->world->comm, MPI_STATUS_IGNORE);
+    MPI_Sendrecv(l->from + l->start, l->count, l->type, l->right, 0, l->to + l->start, l->count,
+                 l->type, l->left, 0, l->world->comm, MPI_STATUS_IGNORE);
 }
 
 static void pass_packed(const struct layout *l, int bytes, MPI_Datatype type)
@@ -234,7 +243,8 @@ static void pack(void *arg)
     const struct layout *l = arg;
     int used = 0, read = 0;
 
-    MPI_Pack(l->from + l->start, l->count, l->type, l->packed_out, (int)l->packed_bytes, &used, l->world->comm);
+    MPI_Pack(l->from + l->start, l->count, l->type, l->packed_out, (int)l->packed_bytes, &used,
+             l->world->comm);
     pass_packed(l, used, MPI_PACKED);
     MPI_Unpack(l->packed_in, used, &read, l->to + l->start, l->count, l->type, l->world->comm);
 }
@@ -272,12 +282,16 @@ static bool is_struct(const struct layout *l)
     return l->variant->type == struct_type;
 }
 
-static void layout_open(struct layout *l, const struct world *w, const struct variant *variant, int n)
+static void layout_open(struct layout *l, const struct world *w, const struct variant *variant,
+                        int n)
 {
     const size_t cells = (size_t)n * (size_t)n, reach = 2; /* of --fault extent: a second matrix */
 
-    *l = (struct layout){ .world = w, .variant = variant, .n = n,
-                          .left = (w->rank + w->size - 1) % w->size, .right = (w->rank + 1) % w->size };
+    *l = (struct layout){ .world = w,
+                          .variant = variant,
+                          .n = n,
+                          .left = (w->rank + w->size - 1) % w->size,
+                          .right = (w->rank + 1) % w->size };
     l->type = variant->type(l);
     MPI_Type_commit(&l->type);
     if (variant->type == vector_type)
@@ -305,7 +319,8 @@ static bool is_sent(const struct layout *l, int row, int column)
     const int quarter = l->n / 4;
 
     if (l->variant->type == subarray_type)
-        return row >= quarter && row < l->n - quarter && column >= quarter && column < l->n - quarter;
+        return row >= quarter && row < l->n - quarter && column >= quarter &&
+               column < l->n - quarter;
     if (l->variant->type == indexed_type)
         return row == column;
     if (l->variant->type == resized_type)
@@ -317,7 +332,8 @@ static struct particle particle(int rank, int i)
 {
     const uint64_t number = element((uint64_t)i, opt.seed) + 1000 * (uint64_t)rank;
 
-    return (struct particle){ (int32_t)number, (double)number / 4,
+    return (struct particle){ (int32_t)number,
+                              (double)number / 4,
                               { (char)('a' + number % 26), (char)('a' + rank % 26), 'z' } };
 }
 
@@ -358,8 +374,8 @@ static uint64_t first_wrong(const struct layout *l)
     for (int row = 0; !is_struct(l) && row < l->n; row++) {
         for (int column = 0; column < l->n; column++) {
             const uint64_t place = (uint64_t)row * (uint64_t)l->n + (uint64_t)column;
-            const uint64_t expected =
-                is_sent(l, row, column) ? element(place, seed_of(l->left)) : 0;
+            const uint64_t expected = is_sent(l, row, column) ? element(place, seed_of(l->left))
+                                                              : 0;
             if (*matrix_at(l, l->to, row, column) != expected)
                 return place;
         }
@@ -373,8 +389,10 @@ static struct verdict check(const struct layout *l, void (*pass_on)(void *), con
     pass_on((void *)(uintptr_t)l);
     const uint64_t place = first_wrong(l);
     const uint64_t n = l->n > 0 ? (uint64_t)l->n : 1;
-    return verify_places(l->world, place, "%s %s: row %" PRIu64 ", column %" PRIu64 " of rank %d is "
-                         "wrong", l->variant->name, how, is_struct(l) ? place : place / n,
+    return verify_places(l->world, place,
+                         "%s %s: row %" PRIu64 ", column %" PRIu64 " of rank %d is "
+                         "wrong",
+                         l->variant->name, how, is_struct(l) ? place : place / n,
                          is_struct(l) ? 0 : place % n, l->world->rank);
 }
 
@@ -425,11 +443,14 @@ static enum status run(struct world *w)
                 verdict = verdict_both(verdict, run_variant(w, &variants[i], (int)count));
     while ((count = range_next(&opt.count, count)) > 0);
 
-    program_fault(&w->program, opt.fault, verdict.right, "there is no second column, or it is not sent");
+    program_fault(&w->program, opt.fault, verdict.right,
+                  "there is no second column, or it is not sent");
     if (!verdict.right)
         return program_verdict(&w->program, false, "%s", verdict.wrong);
-    return program_verdict(&w->program, true, "%s rows: by datatype and by hand every element arrived in "
-                           "its place, and nothing else", range_text(&opt.count, counts));
+    return program_verdict(&w->program, true,
+                           "%s rows: by datatype and by hand every element arrived in "
+                           "its place, and nothing else",
+                           range_text(&opt.count, counts));
 }
 
 int main(int argc, char **argv)
@@ -438,7 +459,8 @@ int main(int argc, char **argv)
     enum status status = world_open(&w, argc, argv, MPI_THREAD_SINGLE, 1, options);
 
     if (status == PASS && opt.count.to > COUNT_MAX)
-        status = world_usage(&w, "--count %zu: a matrix has its square of elements: give at most %d",
+        status = world_usage(&w,
+                             "--count %zu: a matrix has its square of elements: give at most %d",
                              opt.count.to, COUNT_MAX);
     if (status == PASS)
         status = world_agree(&w, program_plot(&w.program, &plot));

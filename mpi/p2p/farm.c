@@ -4,32 +4,36 @@
  * The work is a picture of the Mandelbrot set, cut into --tasks strips of rows. Strips that cross
  * the set cost many times as much as the others, and nobody knows which before. Rank 0 is the
  * master: it receives results from any worker (MPI_ANY_SOURCE, several at once by MPI_Waitsome),
- * sees in the status who sent each, and sends that worker its next order, or the word to stop.
+ * sees in the status who sent each, and sends that worker its next order. When all results are in,
+ * every worker gets the word to stop.
  *
  *   dynamic  an order is one task
  *   chunk    an order is a share of what is left: many tasks at first, then fewer and fewer
  *   static   each worker gets its part at the start, whatever it costs
  *
  * The picture is the same, byte for byte, on any number of ranks. The table sets the time against
- * the ideal: all work over the sum of the workers' speeds, where workers that share cores have
- * their share of one. Work is measured in CPU time: waiting for a core is no work. A worker made
- * slow by --slow shows what it is worth that the master decides late.
+ * the ideal: all work over the sum of the workers' speeds. Work is CPU time: waiting for a core is
+ * none. Workers that share cores count with their share of one, which makes the ideal an estimate:
+ * they have more once others are done. A worker made slow by --slow shows what it is worth that
+ * the master decides late.
  *
  * What can go wrong: large tasks; whoever gets the last one keeps all others waiting. Small tasks
- * cost messages instead. With --ahead 1 a worker has nothing to do until the master answers; the
- * more orders lie ready with it, the more wait in its queue when it is slow. And a worker that
- * nobody tells to stop waits for ever (--fault no_stop); a task may be done twice (--fault twice).
+ * cost messages instead. With --ahead 1 a worker has nothing to do until the master has answered,
+ * which takes milliseconds where they share a core; the more tasks lie ready, the more of them wait
+ * behind a slow worker. And a worker that nobody tells to stop waits for ever (--fault no_stop), or
+ * a task is done twice (--fault twice).
  *
  * Run:     make run P=farm N=4 ARGS="--image mandelbrot.png"
  * Try:     --variant all --slow 1:10: which way suffers?
  * Try:     --slow 1:10 with --tasks 20, 100 and 600: who is the last, and with what?
- * Try:     --slow 1:10 --show with --ahead 1, 2 and 16: what waits with the slow worker?
+ * Try:     --slow 1:10 --show with --ahead 1, 8 and 64: what waits behind the slow worker?
  * Try:     1, 2 and 8 ranks, each with --image, and compare the files
  * Test:    -n 1 --tasks 0
  * Test:    -n 3 --tasks 1 --variant all
  * Test:    -n 5 --tasks 1000 --width 31 --height 17 --variant all --ahead 1
  * Test:    -n 4 --slow 1:10 --variant all --width 120 --height 100 --ahead 16 --show
  * Test:    -n 1 --fault twice --width 90 --height 60
+ * Test:    -n 3 --depth 1 --width 90 --height 61 --ahead 64
  * Test(1): -n 3 --fault twice --width 90 --height 60 --variant all
  * Test(3): -n 3 --fault no_stop --limit 0.3 --width 90 --height 60
  * Test(2): -n 2 --slow 1
@@ -60,14 +64,15 @@ static struct {
     double limit;
     bool show;
     int slow_rank, slow_factor; /* from --slow */
-} opt = { 600, 900, 600, 500, 2, .variant = "dynamic", .limit = 2, .slow_rank = -1 };
+} opt = { 600, 900, 600, 500, 0, .variant = "dynamic", .limit = 2, .slow_rank = -1 };
 
 static const struct arg options[] = {
     { "tasks", ARG_SIZE, &opt.tasks, "strips that the picture is cut into" },
     { "width", ARG_SIZE, &opt.width, "of the picture, in pixels", .min = 1 },
     { "height", ARG_SIZE, &opt.height, "of the picture, in pixels", .min = 1 },
     { "depth", ARG_SIZE, &opt.depth, "iterations after which a point is in the set", .min = 1 },
-    { "ahead", ARG_SIZE, &opt.ahead, "orders that a worker has at a time", .min = 1 },
+    { "ahead", ARG_SIZE, &opt.ahead,
+      "tasks that a worker is to have at a time; 0: 1 to 8, by how many there are" },
     { "variant", ARG_CHOICE, &opt.variant, "how tasks are handed out",
       .choices = "dynamic|chunk|static|all" },
     { "slow", ARG_TEXT, &opt.slow, "RANK:FACTOR, a worker that computes FACTOR times as long" },
@@ -96,8 +101,9 @@ struct result {
 
 /* What the master knows of a rank. */
 struct account {
-    bool given; /* it got an order */
-    int tasks;
+    bool given;  /* it got an order */
+    int waiting; /* tasks given to it whose result has not come */
+    int done;
     double cpu_secs;
 };
 
@@ -105,8 +111,9 @@ struct farm {
     const struct world *world;
     const char *variant;
     struct stall *stall;
+    int ahead;           /* tasks that a worker is to have, so also orders at most */
     size_t result_bytes; /* of the longest result */
-    int slots;           /* results in the buffer: the master receives, a worker sends so many */
+    int slots;           /* results in the buffer: to receive on the master, to send on a worker */
     char *results;
     /* The master's: */
     uint16_t *picture;
@@ -121,12 +128,12 @@ struct farm {
 /* Pixel centres lie symmetrically about the real axis, so that the picture is its own mirror. */
 static double real_of(size_t column)
 {
-    return -2.2 + 3.2 * ((double)column + 0.5) / (double)opt.width;
+    return -2.4 + 3.6 * ((double)column + 0.5) / (double)opt.width;
 }
 
 static double imaginary_of(size_t row)
 {
-    return 1.1 * (2 * ((double)row + 0.5) - (double)opt.height) / (double)opt.height;
+    return 1.2 * (2 * ((double)row + 0.5) - (double)opt.height) / (double)opt.height;
 }
 
 /* Iterations of z -> z^2 + c, c = a + b i, before |z| > 2; at most --depth. */
@@ -195,13 +202,13 @@ static struct result *result_at(const struct farm *f, int slot)
 /* ---- A worker ---- */
 
 /*
- * Receives for --ahead orders are always posted, so that the master's sends need not wait, and
- * results leave while the next order is worked on: neither waits for the other to look up.
+ * Receives for all orders that it can have are always posted, so that the master's sends need not
+ * wait, and results leave while the next order is worked on: neither waits for the other to look.
  */
 static void worker(const struct farm *f)
 {
     const MPI_Comm comm = f->world->comm;
-    const int ahead = (int)opt.ahead;
+    const int ahead = f->ahead;
     MPI_Request orders_in[AHEAD_MOST], results_out[AHEAD_MOST];
     struct order orders[AHEAD_MOST];
 
@@ -215,45 +222,69 @@ static void worker(const struct farm *f)
         stall_leave(f->stall);
         if (orders[slot].count == 0)
             break;
-        MPI_Wait(&results_out[slot], MPI_STATUS_IGNORE);
-        const int bytes = work_on(f, orders[slot], result_at(f, slot));
+        const int out = slot % f->slots;
+        MPI_Wait(&results_out[out], MPI_STATUS_IGNORE);
+        const int bytes = work_on(f, orders[slot], result_at(f, out));
         MPI_Irecv(&orders[slot], 2, MPI_INT, 0, WORK, comm, &orders_in[slot]);
-        MPI_Isend(result_at(f, slot), bytes, MPI_BYTE, 0, RESULT, comm, &results_out[slot]);
+        MPI_Isend(result_at(f, out), bytes, MPI_BYTE, 0, RESULT, comm, &results_out[out]);
     }
     MPI_Waitall(ahead, results_out, MPI_STATUSES_IGNORE);
-    MPI_Waitall(ahead, orders_in, MPI_STATUSES_IGNORE); /* to each slot comes the word to stop */
+    MPI_Waitall(ahead, orders_in, MPI_STATUSES_IGNORE); /* as many words to stop */
 }
 
 /* ---- The master ---- */
 
-/* How many tasks a worker gets of those that are `left`, with its next order. */
+/* How many of the tasks that are `left` a worker gets with its next order. */
 static int order_count(const struct farm *f, int rank, int left)
 {
-    const int workers = f->world->size - 1, share = left / (4 * workers);
+    const uint64_t workers = (uint64_t)f->world->size - 1;
+    const int share = left / (4 * (int)workers);
 
     if (strcmp(f->variant, "static") == 0)
         return f->accounts[rank].given
                    ? 0
-                   : (int)block_of(opt.tasks, (uint64_t)workers, (uint64_t)rank - 1).count;
+                   : (int)block_of(opt.tasks, workers, (uint64_t)rank - 1).count;
     if (strcmp(f->variant, "chunk") == 0 && share > 1)
         return share;
     return left > 0;
 }
 
-/* Who is told to stop once is told so each time. A worker with --ahead orders hears it as often. */
-static void give(struct farm *f, int rank)
+/* Returns whether there was an order for this worker. */
+static bool give(struct farm *f, int rank)
 {
     const int count = order_count(f, rank, (int)opt.tasks - f->next);
     struct order order = { f->next, count };
 
     f->accounts[rank].given = true;
-    f->next += count;
-    f->outstanding += count > 0;
-    if (arg_is(opt.fault, "twice") && count > 0 && order.first > 0)
+    if (count == 0)
+        return false;
+    if (arg_is(opt.fault, "twice") && order.first > 0)
         order.first--;
-    if (arg_is(opt.fault, "no_stop") && count == 0 && rank == f->world->size - 1)
-        return;
     MPI_Send(&order, 2, MPI_INT, rank, WORK, f->world->comm);
+    f->next += count;
+    f->accounts[rank].waiting += count;
+    f->outstanding++;
+    return true;
+}
+
+/* In turns, so that few tasks do not all go to the first worker. */
+static void give_first(struct farm *f)
+{
+    for (int turn = 0; turn < f->ahead; turn++)
+        for (int rank = 1; rank < f->world->size; rank++)
+            if (f->accounts[rank].waiting < f->ahead)
+                give(f, rank);
+}
+
+/* When all results are here every worker has its receives posted, and each must get its message. */
+static void stop_all(const struct farm *f)
+{
+    const struct order stop = { 0, 0 };
+    const int told = f->world->size - arg_is(opt.fault, "no_stop");
+
+    for (int rank = 1; rank < told; rank++)
+        for (int i = 0; i < f->ahead; i++)
+            MPI_Send(&stop, 2, MPI_INT, rank, WORK, f->world->comm);
 }
 
 static void keep(struct farm *f, int rank, const struct result *result)
@@ -265,7 +296,8 @@ static void keep(struct farm *f, int rank, const struct result *result)
            rows.count * opt.width * sizeof *f->picture);
     for (int task = order.first; task < order.first + order.count; task++)
         f->visits[task]++;
-    f->accounts[rank].tasks += order.count;
+    f->accounts[rank].waiting -= order.count;
+    f->accounts[rank].done += order.count;
     f->accounts[rank].cpu_secs += result->cpu_secs;
 }
 
@@ -312,18 +344,19 @@ static void master(struct farm *f)
 
     for (int slot = 0; slot < f->slots; slot++)
         requests[slot] = MPI_REQUEST_NULL;
-    for (size_t order = 0; order < opt.ahead; order++)
-        for (int rank = 1; rank < f->world->size; rank++)
-            give(f, rank);
+    give_first(f);
     while (f->outstanding > 0) {
         expect_results(f, requests);
         const int count = wait_for_results(f, requests, slots, statuses);
         f->outstanding -= count;
         for (int i = 0; i < count; i++) {
-            keep(f, statuses[i].MPI_SOURCE, result_at(f, slots[i]));
-            give(f, statuses[i].MPI_SOURCE);
+            const int rank = statuses[i].MPI_SOURCE;
+            keep(f, rank, result_at(f, slots[i]));
+            while (f->accounts[rank].waiting < f->ahead && give(f, rank))
+                ;
         }
     }
+    stop_all(f);
 }
 
 /* One rank alone is master and worker. */
@@ -418,7 +451,7 @@ static void show_accounts(struct world *w, const struct farm *f)
 {
     for (int rank = w->size > 1; rank < w->size; rank++)
         program_note(&w->program, "%s: rank %d did %d tasks in %.1f ms", f->variant, rank,
-                     f->accounts[rank].tasks, 1e3 * f->accounts[rank].cpu_secs);
+                     f->accounts[rank].done, 1e3 * f->accounts[rank].cpu_secs);
 }
 
 static void add_row(struct world *w, const struct farm *f, double secs, double speed, bool right)
@@ -435,7 +468,7 @@ static void add_row(struct world *w, const struct farm *f, double secs, double s
     struct record row = w->program.record;
     record_text(&row, "variant", f->variant);
     record_int(&row, "tasks", (int64_t)opt.tasks);
-    record_int(&row, "ahead", (int64_t)opt.ahead);
+    record_int(&row, "ahead", f->ahead);
     record_text(&row, "slow", opt.slow);
     row.aside = true;
     record_int(&row, "width", (int64_t)opt.width);
@@ -453,15 +486,13 @@ static void add_row(struct world *w, const struct farm *f, double secs, double s
     program_row(&w->program, &row);
 }
 
-/* Black inside, and from blue over white to brown the longer a point took to escape. */
+/* Black inside; outside in waves, the longer a point took to escape. */
 static void colour(uint16_t value, unsigned char rgb[3])
 {
-    const double t = value >= opt.depth ? 0 : 0.5 + 0.5 * sin(0.7 * sqrt((double)value) - 1.2);
-    const bool inside = value >= opt.depth;
-
-    rgb[0] = inside ? 0 : (unsigned char)(20 + 225 * t);
-    rgb[1] = inside ? 0 : (unsigned char)(30 + 205 * t * t);
-    rgb[2] = inside ? 0 : (unsigned char)(90 + 130 * (1 - (1 - t) * (1 - t)));
+    if (value >= opt.depth)
+        memset(rgb, 0, 3);
+    else
+        image_colour(0.5 + 0.5 * sin(0.7 * sqrt((double)value) - 1.2), rgb);
 }
 
 static int write_image(const struct farm *f)
@@ -474,7 +505,8 @@ static int write_image(const struct farm *f)
     const int result = image_write_png(opt.image, rgb, (int)opt.width, (int)opt.height);
     free(rgb);
     if (result)
-        program_error("--image %s: %s: name a file that can be written", opt.image, strerror(errno));
+        program_error("--image %s: %s: name a file that can be written", opt.image,
+                      strerror(errno));
     return result;
 }
 
@@ -488,20 +520,30 @@ static void *zeros(const struct world *w, size_t count, size_t size)
     return memory;
 }
 
-/* The longest order has `most` tasks, and the first tasks are the highest strips. */
+/* Few, where there are few tasks: what lies behind a slow worker is a small part of its share. */
+static int choose_ahead(const struct world *w)
+{
+    const size_t part = w->size > 1 ? opt.tasks / (size_t)(w->size - 1) / 16 : 1;
+
+    if (opt.ahead > 0)
+        return (int)opt.ahead;
+    return part < 1 ? 1 : part > 8 ? 8 : (int)part;
+}
+
 static struct farm farm_open(const struct world *w, const char *variant, struct stall *stall)
 {
     const bool leads = w->rank == 0;
-    struct farm f = { .world = w, .variant = variant, .stall = stall };
+    struct farm f = { .world = w, .variant = variant, .stall = stall, .ahead = choose_ahead(w) };
 
     f.accounts = zeros(w, (size_t)w->size, sizeof *f.accounts);
-    const int most = w->size > 1 ? order_count(&f, 1, (int)opt.tasks) : opt.tasks > 0;
-    const size_t rows = most > 0 ? rows_of((struct order){ 0, most }).count : 0;
-    const size_t words = (rows * opt.width * sizeof(uint16_t) + 7) / 8; /* keeps slots aligned */
-    f.result_bytes = sizeof(struct result) + 8 * words;
-    f.slots = (int)opt.ahead;
-    if (leads)
-        f.slots = most > 0 && (int)opt.tasks / most < RECEIVES ? (int)opt.tasks / most + 1 : RECEIVES;
+    /* The first order is the longest, and the first strips are the highest. */
+    const int longest = w->size > 1 ? order_count(&f, 1, (int)opt.tasks) : opt.tasks > 0;
+    const size_t rows = longest > 0 ? rows_of((struct order){ 0, longest }).count : 0;
+    const size_t pixels = (rows * opt.width + 3) / 4 * 4; /* results lie aligned behind another */
+    f.result_bytes = sizeof(struct result) + pixels * sizeof(uint16_t);
+    const int room = leads ? RECEIVES : f.ahead;
+    const int orders = longest > 0 ? (int)opt.tasks / longest + 1 : 1; /* as long as that */
+    f.slots = room < orders ? room : orders;
     f.results = world_alloc(w, (size_t)f.slots, f.result_bytes);
     f.picture = zeros(w, leads ? opt.width * opt.height : 0, sizeof *f.picture);
     f.visits = zeros(w, leads ? opt.tasks : 0, sizeof *f.visits);
@@ -555,8 +597,8 @@ static enum status run(struct world *w)
         if (arg_is(opt.variant, "all") || arg_is(opt.variant, variants[i]))
             verdict = verdict_both(verdict, run_variant(w, variants[i]));
 
-    program_fault(&w->program, opt.fault, verdict.right, w->size > 1 ? "there is one order only"
-                                                                     : "there is no worker");
+    program_fault(&w->program, opt.fault, verdict.right,
+                  w->size > 1 ? "there is no second order" : "there is no worker");
     if (!verdict.right)
         return program_verdict(&w->program, false, "%s", verdict.wrong);
     return program_verdict(&w->program, true, "%zu tasks, each done once, by %d worker%s",
@@ -595,27 +637,16 @@ static enum status check_sizes(const struct world *w)
     return PASS;
 }
 
-static enum status check_image(struct world *w)
+static enum status check_image(const struct world *w)
 {
-    const char *end = opt.image ? strrchr(opt.image, '.') : NULL;
+    char error[512];
 
-    if (!opt.image)
+    if (!opt.image || w->rank > 0)
         return PASS;
-    if (!end || strcmp(end, ".png") != 0)
-        return world_usage(w, "--image %s: not .png: end the file's name with it", opt.image);
-    if (w->rank > 0)
-        return PASS;
-    if (!image_possible()) {
-        program_error("--image: this build cannot write PNG: install libpng and build again");
-        return UNABLE;
-    }
-    FILE *file = fopen(opt.image, "ab"); /* what it holds stays until there is a new picture */
-    if (!file || fclose(file)) {
-        program_error("--image %s: %s: name a file that can be written", opt.image,
-                      strerror(errno));
-        return USAGE;
-    }
-    return PASS;
+    const enum status status = image_check(opt.image, error, sizeof error);
+    if (status != PASS)
+        program_error("--image %s", error);
+    return status;
 }
 
 int main(int argc, char **argv)

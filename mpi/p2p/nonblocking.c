@@ -1,8 +1,8 @@
 /*
  * nonblocking - start a message, compute, wait for it: does the time of one hide in the other?
  *
- * All ranks pass --bytes on round a ring with MPI_Irecv and MPI_Isend, compute for as long as that takes alone (or --compute),
- * and complete both in one of four ways:
+ * All ranks pass --bytes on round a ring with MPI_Irecv and MPI_Isend, compute for as long as that
+ * takes alone (or --compute), and complete both in one of four ways:
  *
  *   waitall            both at once
  *   waitany, waitsome  whichever is complete first, until none is left
@@ -13,8 +13,9 @@
  * the times add up, less if the two disturb each other.
  *
  * What can go wrong: to believe that a nonblocking message moves by itself. Large messages need
- * somebody's help, and most libraries give it only inside MPI calls: waitall may hide nothing, while
- * test, which calls MPI now and then, hides more. And to write into the buffer before the message is complete:
+ * somebody's help, and most libraries give it only inside MPI calls: waitall may hide nothing,
+ * while test, which calls MPI now and then, hides more. And to write into the buffer before the
+ * message is complete:
  * --fault reuse (it may or may not strike; the library decides when it reads).
  *
  * Run:     make run P=nonblocking N=2
@@ -50,9 +51,12 @@ static struct {
 
 static struct plot plot = {
     .title = "How much of a message hides behind computing",
-    .x = "bytes", .x_label = "size of the message (bytes)",
-    .y = "overlap_percent", .y_label = "overlap (% of the shorter of the two)",
-    .series = "variant", .linear_y = true,
+    .x = "bytes",
+    .x_label = "size of the message (bytes)",
+    .y = "overlap_percent",
+    .y_label = "overlap (% of the shorter of the two)",
+    .series = "variant",
+    .linear_y = true,
 };
 
 static const struct arg options[] = {
@@ -93,7 +97,8 @@ static void compute(struct overlap *o, uint64_t steps)
     o->done_steps += steps;
 }
 
-/* The state after `steps` from 0 in log2(steps) multiplications: x -> a x + c, squared and composed. */
+/* The state after `steps` from 0 in log2(steps) multiplications: x -> a x + c, squared and
+ * composed. */
 static uint64_t value_after(uint64_t steps)
 {
     uint64_t a = factor, c = increment, value = 0;
@@ -154,7 +159,10 @@ static const struct variant {
     const char *name;
     void (*compute_and_complete)(struct overlap *o);
 } variants[] = {
-    { "waitall", waitall }, { "waitany", waitany }, { "waitsome", waitsome }, { "test", test },
+    { "waitall", waitall },
+    { "waitany", waitany },
+    { "waitsome", waitsome },
+    { "test", test },
 };
 
 /* What is timed. */
@@ -211,11 +219,12 @@ static struct verdict check(struct overlap *o)
     both(o);
     const uint64_t place = bytes_check(o->in, 0, bytes, opt.seed + (uint64_t)o->left);
     const bool computed = o->value == value_after(o->done_steps);
-    return verdict_both(
-        verify_places(o->world, place < bytes ? place : UINT64_MAX, "rank %d: byte %" PRIu64 " of what "
-                      "rank %d sent is wrong", o->world->rank, place, o->left),
-        verify_places(o->world, computed ? UINT64_MAX : 0, "rank %d computed a wrong value",
-                      o->world->rank));
+    return verdict_both(verify_places(o->world, place < bytes ? place : UINT64_MAX,
+                                      "rank %d: byte %" PRIu64 " of what "
+                                      "rank %d sent is wrong",
+                                      o->world->rank, place, o->left),
+                        verify_places(o->world, computed ? UINT64_MAX : 0,
+                                      "rank %d computed a wrong value", o->world->rank));
 }
 
 /* The buffer is cleared as soon as MPI_Isend has returned; the receive is posted after that. */
@@ -230,8 +239,10 @@ static struct verdict reuse(struct overlap *o)
     MPI_Irecv(o->in, o->bytes, MPI_BYTE, o->left, 0, o->world->comm, &o->requests[0]);
     MPI_Waitall(2, o->requests, MPI_STATUSES_IGNORE);
     const uint64_t place = bytes_check(o->in, 0, bytes, opt.seed + (uint64_t)o->left);
-    return verify_places(o->world, place < bytes ? place : UINT64_MAX, "rank %d: byte %" PRIu64 " was "
-                         "overwritten by rank %d before it had left", o->world->rank, place, o->left);
+    return verify_places(o->world, place < bytes ? place : UINT64_MAX,
+                         "rank %d: byte %" PRIu64 " was "
+                         "overwritten by rank %d before it had left",
+                         o->world->rank, place, o->left);
 }
 
 static double secs_of(const struct timing *timing)
@@ -241,8 +252,11 @@ static double secs_of(const struct timing *timing)
 
 static struct verdict run_variant(struct world *w, const struct variant *variant, size_t bytes)
 {
-    struct overlap o = { .world = w, .variant = variant, .bytes = (int)bytes,
-                         .left = (w->rank + w->size - 1) % w->size, .right = (w->rank + 1) % w->size };
+    struct overlap o = { .world = w,
+                         .variant = variant,
+                         .bytes = (int)bytes,
+                         .left = (w->rank + w->size - 1) % w->size,
+                         .right = (w->rank + 1) % w->size };
     struct timing alone = { 0 }, computing = { 0 }, together = { 0 };
     struct record row = w->program.record;
 
@@ -261,7 +275,8 @@ static struct verdict run_variant(struct world *w, const struct variant *variant
     record_real(&row, "message_s", verdict.right ? message : NAN);
     record_real(&row, "compute_s", verdict.right ? work : NAN);
     record_real(&row, "overlap_percent",
-                verdict.right ? 100 * (message + work - secs_of(&together)) / fmin(message, work) : NAN);
+                verdict.right ? 100 * (message + work - secs_of(&together)) / fmin(message, work)
+                              : NAN);
     timing_fields(&row, &together, bytes, verdict.right);
     record_bool(&row, "verified", verdict.right);
     program_row(&w->program, &row);
@@ -286,7 +301,8 @@ static enum status run(struct world *w)
     if (!verdict.right)
         return program_verdict(&w->program, false, "%s", verdict.wrong);
     if (w->oversubscribed)
-        program_note(&w->program, "ranks share cores, where others compute while one waits: the overlap "
+        program_note(&w->program,
+                     "ranks share cores, where others compute while one waits: the overlap "
                      "says nothing");
     return program_verdict(&w->program, true, "%s bytes and a computation on %d rank%s, both right",
                            range_text(&opt.bytes, sizes), w->size, w->size == 1 ? "" : "s");

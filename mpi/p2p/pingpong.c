@@ -6,8 +6,9 @@
  * may return as soon as the message is copied somewhere. The first byte of each message is a stamp
  * that the receiver compares, and all bytes are checked before and after each row.
  *
- * The curve has steps: small messages are sent at once ("eager"), into memory that the receiver keeps
- * ready; from some size on the sender asks first ("rendezvous"). mpi/deadlock/eager finds that size.
+ * The curve has steps: small messages are sent at once ("eager"), into memory that the receiver
+ * keeps ready; from some size on the sender asks first ("rendezvous"). mpi/deadlock/eager finds
+ * that size.
  *
  * What can go wrong: a mean. One late message in a thousand moves it, and on a busy machine it is
  * several times the median (see mean_s in the JSON). And placement: two ranks on one core take
@@ -50,8 +51,11 @@ static struct {
 
 static struct plot plot = {
     .title = "A message between two ranks",
-    .x = "bytes", .x_label = "size of the message (bytes)",
-    .y = "median_s", .low = "p10_s", .high = "p90_s",
+    .x = "bytes",
+    .x_label = "size of the message (bytes)",
+    .y = "median_s",
+    .low = "p10_s",
+    .high = "p90_s",
     .y_label = "half round trip (us): median, p10 to p90",
 };
 
@@ -113,7 +117,8 @@ static void pingpong(void *arg, size_t times)
 static uint64_t check_bytes(struct pingpong *p)
 {
     const uint64_t bytes = (uint64_t)p->bytes;
-    const uint64_t mine = opt.seed + (p->world->rank == 0), other = opt.seed + (p->world->rank != 0);
+    const uint64_t mine = opt.seed + (p->world->rank == 0),
+                   other = opt.seed + (p->world->rank != 0);
     const uint64_t stamped = bytes > 0;
 
     bytes_fill(p->out, 0, bytes, mine);
@@ -139,8 +144,9 @@ static struct verdict run_size(struct world *w, size_t bytes)
 {
     const bool takes_part = w->rank == 0 || w->rank == opt.partner;
     struct pair pair = { w, w->rank == 0 ? opt.partner : 0, w->rank == 0 };
-    struct pingpong p = { .world = w, .bytes = (int)bytes, .wrong = UINT64_MAX,
-                          .stale = arg_is(opt.fault, "stale") };
+    struct pingpong p = {
+        .world = w, .bytes = (int)bytes, .wrong = UINT64_MAX, .stale = arg_is(opt.fault, "stale")
+    };
     struct timing timing = { 0 };
     uint64_t place = UINT64_MAX;
 
@@ -158,11 +164,15 @@ static struct verdict run_size(struct world *w, size_t bytes)
         place = place < after ? place : after;
     }
     world_rest(w);
-    const struct verdict verdict =
-        verdict_both(verify_places(w, place, "byte %" PRIu64 " of a message of %zu bytes to rank %d "
-                                   "is wrong", place, bytes, w->rank),
-                     verify_places(w, p.wrong, "message %" PRIu64 " of %zu bytes to rank %d is an "
-                                   "old one", p.wrong, bytes, w->rank));
+    const struct verdict verdict = verdict_both(
+        verify_places(w, place,
+                      "byte %" PRIu64 " of a message of %zu bytes to rank %d "
+                      "is wrong",
+                      place, bytes, w->rank),
+        verify_places(w, p.wrong,
+                      "message %" PRIu64 " of %zu bytes to rank %d is an "
+                      "old one",
+                      p.wrong, bytes, w->rank));
     add_row(w, &timing, bytes, verdict.right);
     free(p.in);
     free(p.out);
@@ -182,8 +192,10 @@ static enum status run(struct world *w)
     program_fault(&w->program, opt.fault, verdict.right, "the messages have no byte");
     if (!verdict.right)
         return program_verdict(&w->program, false, "%s", verdict.wrong);
-    return program_verdict(&w->program, true, "%s bytes there and back between ranks 0 and %d, each "
-                           "message as it was sent", range_text(&opt.bytes, sizes), opt.partner);
+    return program_verdict(&w->program, true,
+                           "%s bytes there and back between ranks 0 and %d, each "
+                           "message as it was sent",
+                           range_text(&opt.bytes, sizes), opt.partner);
 }
 
 int main(int argc, char **argv)

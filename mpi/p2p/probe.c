@@ -8,8 +8,9 @@
  * each source must be, and counts them.
  *
  * What can go wrong: between the probe and the receive another thread may take the message.
- * MPI_Mprobe takes it out of the queue at once, and MPI_Mrecv receives just this one: with threads it is
- * the only safe way. And a guess instead of a probe: --fault guess makes room for half of --max.
+ * MPI_Mprobe takes it out of the queue at once, and MPI_Mrecv receives just this one: with threads
+ * it is the only safe way. And a guess instead of a probe: --fault guess makes room for half of
+ * --max.
  *
  * Run:     make run P=probe N=4
  * Try:     --variant all: does the safe way cost more?
@@ -55,17 +56,18 @@ static const struct arg options[] = {
 struct mail {
     const struct world *world;
     const struct variant *variant;
-    bool check;        /* fill and look at every byte; else only at the lengths */
-    uint64_t *counts;  /* rank 0: messages received from each rank */
+    bool check;       /* fill and look at every byte; else only at the lengths */
+    uint64_t *counts; /* rank 0: messages received from each rank */
     unsigned char *out;
-    int wrong_source;  /* rank 0: the first message that was wrong; -1: none */
+    int wrong_source; /* rank 0: the first message that was wrong; -1: none */
     uint64_t wrong_number;
 };
 
 /* The first message has no byte at all and the second the most; the others are in between. */
 static int length_of(int source, uint64_t number)
 {
-    const uint64_t mixed = element(number, opt.seed + (uint64_t)source) * UINT64_C(0x9e3779b97f4a7c15);
+    const uint64_t mixed = element(number, opt.seed + (uint64_t)source) *
+                           UINT64_C(0x9e3779b97f4a7c15);
 
     if (number < 2)
         return number == 0 ? 0 : (int)opt.max;
@@ -127,8 +129,8 @@ static bool is_right(const struct mail *m, const unsigned char *message, const M
     if (number >= opt.count || length != length_of(source, number) ||
         status->MPI_TAG != (int)(number % 1000))
         return false;
-    return !m->check || bytes_check(message, 0, (uint64_t)length, seed_of(source, number)) ==
-                            (uint64_t)length;
+    return !m->check ||
+           bytes_check(message, 0, (uint64_t)length, seed_of(source, number)) == (uint64_t)length;
 }
 
 static void receive_all(struct mail *m)
@@ -166,8 +168,10 @@ static struct verdict check(struct mail *m)
     exchange(m);
     m->check = false;
     return verify_places(m->world, m->wrong_source < 0 ? UINT64_MAX : (uint64_t)m->wrong_source,
-                         "message %" PRIu64 " of rank %d has another length, tag or byte than it was "
-                         "sent with", m->wrong_number, m->wrong_source);
+                         "message %" PRIu64
+                         " of rank %d has another length, tag or byte than it was "
+                         "sent with",
+                         m->wrong_number, m->wrong_source);
 }
 
 static struct verdict run_variant(struct world *w, const struct variant *variant)
@@ -216,10 +220,12 @@ static enum status run(struct world *w)
     if (!verdict.right)
         return program_verdict(&w->program, false, "%s", verdict.wrong);
     if (w->size == 1)
-        return program_verdict(&w->program, true, "1 rank: nobody to receive from, no message was sent");
-    return program_verdict(&w->program, true, "%zu messages of 0 to %zu bytes from each of %d rank%s, "
-                           "each received once", opt.count, opt.max, w->size - 1,
-                           w->size == 2 ? "" : "s");
+        return program_verdict(&w->program, true,
+                               "1 rank: nobody to receive from, no message was sent");
+    return program_verdict(&w->program, true,
+                           "%zu messages of 0 to %zu bytes from each of %d rank%s, "
+                           "each received once",
+                           opt.count, opt.max, w->size - 1, w->size == 2 ? "" : "s");
 }
 
 int main(int argc, char **argv)

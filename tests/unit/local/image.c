@@ -97,9 +97,73 @@ static void refused(void **state)
     free(rgb);
 }
 
+static void checked(void **state)
+{
+    static const struct {
+        const char *path, *sentence;
+        enum status status;
+    } rows[] = {
+        { "picture", "picture: not .png: end the file's name with it", USAGE },
+        { "a.png/picture.jpg", "a.png/picture.jpg: not .png: end the file's name with it", USAGE },
+        { "/nonexistent/a.png",
+          "/nonexistent/a.png: No such file or directory: name a file that can be written", USAGE },
+    };
+    char error[256], short_error[8], named[64];
+    (void)state;
+
+    for (size_t i = 0; i < LENGTH(rows) && image_possible(); i++) {
+        assert_int_equal(image_check(rows[i].path, error, sizeof error), rows[i].status);
+        assert_string_equal(error, rows[i].sentence);
+    }
+    assert_int_equal(image_check("picture", short_error, sizeof short_error), USAGE);
+    assert_string_equal(short_error, "picture");
+
+    snprintf(named, sizeof named, "%s.png", path);
+    assert_int_equal(image_check(named, error, sizeof error), image_possible() ? PASS : UNABLE);
+    assert_int_equal(access(named, F_OK) == 0, image_possible()); /* made, empty */
+    unlink(named);
+}
+
+/* What a file holds is not lost by asking. */
+static void checked_twice(void **state)
+{
+    char error[256], named[64];
+    unsigned char *bytes;
+    size_t count;
+    (void)state;
+
+    snprintf(named, sizeof named, "%s.png", path);
+    FILE *file = fopen(named, "wb");
+    assert_non_null(file);
+    fputs("old", file);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(image_check(named, error, sizeof error), image_possible() ? PASS : UNABLE);
+    assert_int_equal(file_read(named, 0, &bytes, &count), 0);
+    assert_int_equal(count, 3);
+    free(bytes);
+    unlink(named);
+}
+
+static void colours(void **state)
+{
+    unsigned char rgb[3], before = 0;
+    (void)state;
+
+    for (int i = 0; i <= 100; i++) {
+        image_colour(i / 100.0, rgb);
+        const unsigned char light = (unsigned char)((rgb[0] + rgb[1] + rgb[2]) / 3);
+        assert_true(light >= before);
+        before = light;
+    }
+    assert_true(before > 200);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(written), cmocka_unit_test(refused) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(written),       cmocka_unit_test(refused), cmocka_unit_test(checked),
+        cmocka_unit_test(checked_twice), cmocka_unit_test(colours),
+    };
     const int file = mkstemp(path);
 
     if (file < 0 || close(file))

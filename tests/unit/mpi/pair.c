@@ -55,8 +55,8 @@ static struct timing run_pairs(const struct timing_options *options, uint64_t by
         const struct pair pair = { &w, peer, leads };
         uint64_t other;
         timing = pair_run(&pair, options, bytes, work, mine);
-        MPI_Sendrecv(&mine->times, 1, MPI_UINT64_T, peer, 1, &other, 1, MPI_UINT64_T, peer, 1, w.comm,
-                     MPI_STATUS_IGNORE);
+        MPI_Sendrecv(&mine->times, 1, MPI_UINT64_T, peer, 1, &other, 1, MPI_UINT64_T, peer, 1,
+                     w.comm, MPI_STATUS_IGNORE);
         assert_int_equal(mine->times, other);
         assert_true(leads ? timing.summary.count > 0 : timing.summary.count == 0);
     }
