@@ -1,31 +1,34 @@
 /*
- * datatype - send a column, a block, scattered items, structures: described to MPI, or packed by
- * hand
+ * datatype - send a column, a block, items, structures: described to MPI, or packed by hand
  *
  * What a program wants to send seldom lies in one piece. A derived datatype tells MPI where the
- * pieces are; the alternative is to copy them into a buffer and out of it again. Each way is timed
- * against such a loop, on --count x --count elements that every rank sends to the next one on a
- * ring:
+ * pieces are; the alternative is a loop that copies them into a buffer, and another that copies
+ * them out of it. Every rank of a ring sends to the next one, of a matrix of --count x --count
+ * elements or of --count particles, and both ways are timed:
  *
  *   vector    one column: MPI_Type_vector
  *   subarray  an inner block: MPI_Type_create_subarray
- *   indexed   scattered elements, here the diagonal: MPI_Type_create_indexed_block
- *   resized   two columns one behind the other: MPI_Type_create_resized
- *   struct    particles with members of several types: MPI_Type_create_struct, offsets by offsetof
+ *   indexed   scattered items, one of each row: MPI_Type_create_indexed_block
+ *   resized   two columns one after the other: MPI_Type_create_resized
+ *   struct    particles, members of several types: MPI_Type_create_struct, offsets by offsetof
  *   pack      the column again, by MPI_Pack and MPI_Unpack
  *
- * What can go wrong: the extent of a type is not its size. Where one ends the next begins: two
- * vectors in a row lie a whole matrix apart, unless the extent is set to one element. --fault
- * extent leaves that out. And offsets of members are not the sum of sizes: there is padding.
+ * What can go wrong: the extent of a type is not its size (the table has both). Where one ends the
+ * next begins: of two columns the second would begin behind the end of the first, in the last row,
+ * unless the extent is made that of one element. --fault extent leaves that out. And the offset of
+ * a member is not the sum of the sizes before it: there is padding, which is not sent.
  *
  * Run:     make run P=datatype N=2
  * Try:     --count 10:2000 --plot datatype.svg: when does the description cost more than the loop?
- * Try:     --fault extent: which elements arrived instead of the second column?
- * Test:    -n 1 --count 0:1 --seconds 0.02
- * Test:    -n 3 --count 7 --seconds 0.02
- * Test:    -n 2 --count 500 --variant subarray
- * Test(1): -n 2 --count 5 --variant resized --fault extent
+ * Try:     --count 5 --variant resized --show, and with --fault extent: where is column 1?
+ * Test:    -n 1 --count 0:3
+ * Test:    -n 3 --count 7 --show
+ * Test:    -n 2 --count 500 --variant subarray --as osu --iterations 10
+ * Test(1): -n 2 --count 5 --variant resized --fault extent --show
+ * Test:    -n 2 --count 5 --variant vector --fault extent
+ * Test:    -n 1 --count 1 --fault extent
  * Test(1): -n 3 --count 5 --fault corrupt
+ * Test:    -n 1 --count 0 --fault corrupt
  * Test(2): -n 2 --count 20000
  */
 #include <inttypes.h>
@@ -43,13 +46,14 @@ static struct {
     struct range count;
     const char *variant, *fault;
     size_t seed;
+    bool show;
     struct timing_options timing;
-} opt = { .count = { 300, 300 }, .variant = "all", .timing = TIMING_DEFAULTS };
+} opt = { .count = { 1000, 1000 }, .variant = "all", .timing = TIMING_DEFAULTS };
 
 static struct plot plot = {
     .title = "A datatype against a loop that packs",
     .x = "count",
-    .x_label = "rows of the matrix",
+    .x_label = "rows and columns of the matrix; particles",
     .y = "ratio",
     .y_label = "time by datatype / time by hand",
     .series = "variant",
@@ -61,6 +65,7 @@ static const struct arg options[] = {
     { "variant", ARG_CHOICE, &opt.variant, "what is sent",
       .choices = "vector|subarray|indexed|resized|struct|pack|all" },
     { "seed", ARG_SIZE, &opt.seed, "other elements" },
+    { "show", ARG_FLAG, &opt.show, "print what arrived in a small matrix" },
     { "fault", ARG_CHOICE, &opt.fault, "leave the extent as it is, or send a wrong element",
       .choices = "extent|corrupt" },
     TIMING_ARGS(&opt.timing),
@@ -68,7 +73,7 @@ static const struct arg options[] = {
     ARGS_END,
 };
 
-enum { COUNT_MAX = 8192 };
+enum { COUNT_MAX = 8192, SHOW_COUNT = 10, SHOW_TEXT = 4096 };
 
 struct particle {
     int32_t number;
@@ -76,155 +81,105 @@ struct particle {
     char name[3];
 };
 
-struct layout {
-    const struct world *world;
-    const struct variant *variant;
-    int n, left, right;
-    MPI_Datatype type;
-    int count;    /* of the type, in what is sent */
-    size_t start; /* byte of the array at which the first one begins */
-    unsigned char *from, *to, *packed_out, *packed_in;
-    size_t packed_bytes;
+/* The elements of the matrix that are sent: `columns` of each of `rows` rows from `row` on; they
+ * begin at `column`, or where scattered() says. */
+struct part {
+    int row, rows, column, columns;
+    bool scattered;
 };
 
-/* ---- What is sent: as a datatype, and by a loop that packs it ---- */
-
-static int column_of(int n)
-{
-    return n / 2;
-}
-
-static uint64_t *matrix_at(const struct layout *l, unsigned char *matrix, int row, int column)
-{
-    return (uint64_t *)(void *)matrix + (size_t)row * (size_t)l->n + (size_t)column;
-}
-
-static void copy_elements(void *to, const void *from, int count)
-{
-    memcpy(to, from, (size_t)count * sizeof(uint64_t));
-}
-
-static MPI_Datatype vector_type(const struct layout *l)
-{
+struct layout {
+    const struct world *world;
+    const char *name;
+    int n, left, right;
     MPI_Datatype type;
+    int count;           /* of the type, in one message */
+    size_t start;        /* of the first one: so many elements into the array */
+    bool particles;      /* are sent, all of them; else: */
+    struct part part;    /* of the matrix */
+    uint64_t *from, *to; /* the matrices, or memory for as many particles */
+    int items;           /* of each: a row or a particle of them at least behind its end */
+    size_t item_bytes;
+    char *packed_out, *packed_in;
+    int packed_bytes;
+};
 
-    MPI_Type_vector(l->n, 1, l->n, MPI_UINT64_T, &type);
-    return type;
+/* ---- What is sent: each function sets type and part, and what is not as for one type ---- */
+
+/* One column: n pieces of one element, a row apart. */
+static void column(struct layout *l)
+{
+    MPI_Type_vector(l->n, 1, l->n, MPI_UINT64_T, &l->type);
+    l->start = (size_t)l->n / 2;
+    l->part = (struct part){ .rows = l->n, .column = l->n / 2, .columns = 1 };
 }
 
-static void vector_by_hand(const struct layout *l, unsigned char *matrix, uint64_t *packed, bool in)
+/* Without the first and the last quarter of rows and columns. */
+static void block(struct layout *l)
 {
-    for (int row = 0; row < l->n; row++) {
-        uint64_t *cell = matrix_at(l, matrix, row, column_of(l->n));
-        *(in ? cell : &packed[row]) = in ? packed[row] : *cell;
-    }
-}
+    const int first = l->n / 4, size = l->n - 2 * first;
+    const int all[] = { l->n, l->n }, sizes[] = { size, size }, starts[] = { first, first };
 
-static MPI_Datatype subarray_type(const struct layout *l)
-{
-    const int all[2] = { l->n, l->n }, start[2] = { l->n / 4, l->n / 4 };
-    const int size[2] = { l->n - 2 * start[0], l->n - 2 * start[1] };
-    MPI_Datatype type;
-
-    if (l->n == 0) /* a subarray has at least one element */
-        MPI_Type_contiguous(0, MPI_UINT64_T, &type);
+    if (size == 0) /* a subarray has at least one element */
+        MPI_Type_contiguous(0, MPI_UINT64_T, &l->type);
     else
-        MPI_Type_create_subarray(2, all, size, start, MPI_ORDER_C, MPI_UINT64_T, &type);
-    return type;
+        MPI_Type_create_subarray(2, all, sizes, starts, MPI_ORDER_C, MPI_UINT64_T, &l->type);
+    l->part = (struct part){ first, size, first, size, false };
 }
 
-static void subarray_by_hand(const struct layout *l, unsigned char *matrix, uint64_t *packed,
-                             bool in)
+/* In which column the element of a row stands: no stride would do. */
+static int scattered(int n, int row)
 {
-    const int start = l->n / 4, size = l->n - 2 * start;
-
-    for (int row = 0; row < size; row++) {
-        uint64_t *cells = matrix_at(l, matrix, start + row, start);
-        copy_elements(in ? cells : packed, in ? packed : cells, size);
-        packed += size;
-    }
+    return row * row % n;
 }
 
-static MPI_Datatype indexed_type(const struct layout *l)
+static void list(struct layout *l)
 {
     int *places = world_alloc(l->world, (size_t)l->n, sizeof *places);
-    MPI_Datatype type;
 
-    for (int i = 0; i < l->n; i++)
-        places[i] = i * l->n + i;
-    MPI_Type_create_indexed_block(l->n, 1, places, MPI_UINT64_T, &type);
+    for (int row = 0; row < l->n; row++)
+        places[row] = row * l->n + scattered(l->n, row);
+    MPI_Type_create_indexed_block(l->n, 1, places, MPI_UINT64_T, &l->type);
     free(places);
-    return type;
+    l->part = (struct part){ .rows = l->n, .columns = 1, .scattered = true };
 }
 
-static void indexed_by_hand(const struct layout *l, unsigned char *matrix, uint64_t *packed,
-                            bool in)
+/* Two columns: the extent says where the second begins, one element after the first. */
+static void columns(struct layout *l)
 {
-    for (int i = 0; i < l->n; i++) {
-        uint64_t *cell = matrix_at(l, matrix, i, i);
-        *(in ? cell : &packed[i]) = in ? packed[i] : *cell;
+    MPI_Datatype column_type;
+
+    l->count = l->n < 2 ? l->n : 2;
+    l->part = (struct part){ .rows = l->n, .columns = l->count };
+    MPI_Type_vector(l->n, 1, l->n, MPI_UINT64_T, &column_type);
+    if (arg_is(opt.fault, "extent")) {
+        l->type = column_type;
+        return;
     }
+    MPI_Type_create_resized(column_type, 0, sizeof(uint64_t), &l->type);
+    MPI_Type_free(&column_type);
 }
 
-/* A column whose successor begins one element further: the next column. */
-static MPI_Datatype resized_type(const struct layout *l)
-{
-    MPI_Datatype column = vector_type(l), type;
-
-    if (arg_is(opt.fault, "extent"))
-        return column;
-    MPI_Type_create_resized(column, 0, sizeof(uint64_t), &type);
-    MPI_Type_free(&column);
-    return type;
-}
-
-static void resized_by_hand(const struct layout *l, unsigned char *matrix, uint64_t *packed,
-                            bool in)
-{
-    for (int column = 0; column < l->count; column++) {
-        for (int row = 0; row < l->n; row++) {
-            uint64_t *cell = matrix_at(l, matrix, row, column);
-            *(in ? cell : packed) = in ? *packed : *cell;
-            packed++;
-        }
-    }
-}
-
-/* The extent is the structure's size, padding at its end included: they lie in an array. */
-static MPI_Datatype struct_type(const struct layout *l)
+/* They lie in an array: the extent is that of the structure, with the padding at its end. */
+static void particles(struct layout *l)
 {
     const int lengths[] = { 1, 1, 3 };
     const MPI_Aint offsets[] = { offsetof(struct particle, number),
                                  offsetof(struct particle, weight),
                                  offsetof(struct particle, name) };
     const MPI_Datatype types[] = { MPI_INT32_T, MPI_DOUBLE, MPI_CHAR };
-    MPI_Datatype members, type;
+    MPI_Datatype members;
 
-    (void)l;
     MPI_Type_create_struct(3, lengths, offsets, types, &members);
-    MPI_Type_create_resized(members, 0, sizeof(struct particle), &type);
+    MPI_Type_create_resized(members, 0, sizeof(struct particle), &l->type);
     MPI_Type_free(&members);
-    return type;
-}
-
-static void struct_by_hand(const struct layout *l, unsigned char *array, uint64_t *packed, bool in)
-{
-    unsigned char *next = (unsigned char *)packed;
-
-    for (int i = 0; i < l->n; i++) {
-        struct particle *p = (struct particle *)(void *)array + i;
-        memcpy(in ? (void *)&p->number : next, in ? next : (void *)&p->number, sizeof p->number);
-        next += sizeof p->number;
-        memcpy(in ? (void *)&p->weight : next, in ? next : (void *)&p->weight, sizeof p->weight);
-        next += sizeof p->weight;
-        memcpy(in ? p->name : (void *)next, in ? (void *)next : p->name, sizeof p->name);
-        next += sizeof p->name;
-    }
+    l->particles = true;
+    l->count = l->n;
 }
 
 /* ---- How it is sent ---- */
 
-static void typed(void *arg)
+static void by_type(void *arg)
 {
     const struct layout *l = arg;
 
@@ -238,70 +193,101 @@ static void pass_packed(const struct layout *l, int bytes, MPI_Datatype type)
                  l->world->comm, MPI_STATUS_IGNORE);
 }
 
-static void pack(void *arg)
+static void by_pack(void *arg)
 {
     const struct layout *l = arg;
     int used = 0, read = 0;
 
-    MPI_Pack(l->from + l->start, l->count, l->type, l->packed_out, (int)l->packed_bytes, &used,
+    MPI_Pack(l->from + l->start, l->count, l->type, l->packed_out, l->packed_bytes, &used,
              l->world->comm);
     pass_packed(l, used, MPI_PACKED);
     MPI_Unpack(l->packed_in, used, &read, l->to + l->start, l->count, l->type, l->world->comm);
 }
 
-static const struct variant {
-    const char *name;
-    MPI_Datatype (*type)(const struct layout *l);
-    void (*by_hand)(const struct layout *l, unsigned char *array, uint64_t *packed, bool in);
-    void (*pass_on)(void *layout);
-} variants[] = {
-    { "vector", vector_type, vector_by_hand, typed },
-    { "subarray", subarray_type, subarray_by_hand, typed },
-    { "indexed", indexed_type, indexed_by_hand, typed },
-    { "resized", resized_type, resized_by_hand, typed },
-    { "struct", struct_type, struct_by_hand, typed },
-    { "pack", vector_type, vector_by_hand, pack },
-};
+/* Copies a piece into the buffer, or (`in`) out of it. Returns where the buffer goes on. */
+static char *copy(void *piece, char *packed, size_t bytes, bool in)
+{
+    memcpy(in ? piece : packed, in ? packed : piece, bytes);
+    return packed + bytes;
+}
+
+static int first_column(const struct layout *l, int row)
+{
+    return l->part.scattered ? scattered(l->n, row) : l->part.column;
+}
+
+static void copy_matrix(const struct layout *l, uint64_t *matrix, char *packed, bool in)
+{
+    const size_t n = (size_t)l->n, bytes = (size_t)l->part.columns * sizeof *matrix;
+
+    for (int row = l->part.row; row < l->part.row + l->part.rows; row++) {
+        uint64_t *first = matrix + (size_t)row * n + (size_t)first_column(l, row);
+        if (l->part.columns == 1) /* a length that the compiler knows is a mere assignment */
+            packed = copy(first, packed, sizeof *first, in);
+        else
+            packed = copy(first, packed, bytes, in);
+    }
+}
+
+static void copy_particles(const struct layout *l, void *array, char *packed, bool in)
+{
+    for (struct particle *p = array; p < (struct particle *)array + l->n; p++) {
+        packed = copy(&p->number, packed, sizeof p->number, in);
+        packed = copy(&p->weight, packed, sizeof p->weight, in);
+        packed = copy(p->name, packed, sizeof p->name, in);
+    }
+}
+
+static int bytes_of(const struct layout *l)
+{
+    int size;
+
+    MPI_Type_size(l->type, &size);
+    return size * l->count;
+}
 
 static void by_hand(void *arg)
 {
     const struct layout *l = arg;
-    int bytes;
-
-    MPI_Type_size(l->type, &bytes);
-    bytes *= l->count;
-    l->variant->by_hand(l, l->from, (uint64_t *)(void *)l->packed_out, false);
-    pass_packed(l, bytes, MPI_BYTE);
-    l->variant->by_hand(l, l->to, (uint64_t *)(void *)l->packed_in, true);
+    if (l->particles)
+        copy_particles(l, l->from, l->packed_out, false);
+    else
+        copy_matrix(l, l->from, l->packed_out, false);
+    pass_packed(l, bytes_of(l), MPI_BYTE);
+    if (l->particles)
+        copy_particles(l, l->to, l->packed_in, true);
+    else
+        copy_matrix(l, l->to, l->packed_in, true);
 }
+
+static const struct variant {
+    const char *name;
+    void (*describe)(struct layout *l);
+    void (*pass_on)(void *layout);
+} variants[] = {
+    { "vector", column, by_type },   { "subarray", block, by_type },   { "indexed", list, by_type },
+    { "resized", columns, by_type }, { "struct", particles, by_type }, { "pack", column, by_pack },
+};
 
 /* ---- Memory and checks ---- */
-
-static bool is_struct(const struct layout *l)
-{
-    return l->variant->type == struct_type;
-}
 
 static void layout_open(struct layout *l, const struct world *w, const struct variant *variant,
                         int n)
 {
-    const size_t cells = (size_t)n * (size_t)n, reach = 2; /* of --fault extent: a second matrix */
-
-    *l = (struct layout){ .world = w,
-                          .variant = variant,
-                          .n = n,
-                          .left = (w->rank + w->size - 1) % w->size,
-                          .right = (w->rank + 1) % w->size };
-    l->type = variant->type(l);
+    *l = (struct layout){ .world = w, .name = variant->name, .n = n, .count = 1 };
+    l->left = (w->rank + w->size - 1) % w->size;
+    l->right = (w->rank + 1) % w->size;
+    variant->describe(l);
     MPI_Type_commit(&l->type);
-    if (variant->type == vector_type)
-        l->start = (size_t)column_of(n) * sizeof(uint64_t);
-    l->count = is_struct(l) ? n : variant->type == resized_type && n > 1 ? 2 : n > 0;
-    l->from = world_alloc(w, reach * cells + 1, sizeof(struct particle));
-    l->to = world_alloc(w, reach * cells + 1, sizeof(struct particle));
-    l->packed_bytes = (cells + 8) * sizeof(uint64_t) + (size_t)n * sizeof(struct particle);
-    l->packed_out = world_alloc(w, l->packed_bytes, 1);
-    l->packed_in = world_alloc(w, l->packed_bytes, 1);
+    MPI_Pack_size(l->count, l->type, w->comm, &l->packed_bytes);
+    l->item_bytes = l->particles ? sizeof(struct particle) : sizeof *l->from;
+    l->items = l->particles ? n + 1 : n * (n + 1);
+    if (arg_is(opt.fault, "extent")) /* a second column reaches into a second matrix */
+        l->items *= 2;
+    l->from = world_alloc(w, (size_t)l->items, l->item_bytes);
+    l->to = world_alloc(w, (size_t)l->items, l->item_bytes);
+    l->packed_out = world_alloc(w, (size_t)l->packed_bytes, 1);
+    l->packed_in = world_alloc(w, (size_t)l->packed_bytes, 1);
 }
 
 static void layout_close(struct layout *l)
@@ -313,87 +299,113 @@ static void layout_close(struct layout *l)
     MPI_Type_free(&l->type);
 }
 
-/* Whether an element is among those sent: told from its row and column alone. */
-static bool is_sent(const struct layout *l, int row, int column)
+/* Whether item i is among those sent: told from its row and column. */
+static bool is_sent(const struct layout *l, int i)
 {
-    const int quarter = l->n / 4;
-
-    if (l->variant->type == subarray_type)
-        return row >= quarter && row < l->n - quarter && column >= quarter &&
-               column < l->n - quarter;
-    if (l->variant->type == indexed_type)
-        return row == column;
-    if (l->variant->type == resized_type)
-        return column < 2;
-    return column == column_of(l->n);
+    if (l->particles)
+        return i < l->n;
+    if (i >= l->n * l->n)
+        return false;
+    const int row = i / l->n, column = i % l->n - first_column(l, row);
+    return row >= l->part.row && row < l->part.row + l->part.rows && column >= 0 &&
+           column < l->part.columns;
 }
 
-static struct particle particle(int rank, int i)
+/* Particle i of `rank`. Byte by byte, because padding has a value here as well. */
+static void write_particle(unsigned char *to, int rank, int i, int padding)
 {
-    const uint64_t number = element((uint64_t)i, opt.seed) + 1000 * (uint64_t)rank;
+    const uint64_t value = element((uint64_t)i, opt.seed + 1 + (uint64_t)rank);
+    const int32_t number = (int32_t)(value % INT32_MAX);
+    const double weight = (double)number / 4;
+    const char name[3] = { (char)('a' + i % 26), (char)('a' + rank % 26), 'z' };
 
-    return (struct particle){ (int32_t)number,
-                              (double)number / 4,
-                              { (char)('a' + number % 26), (char)('a' + rank % 26), 'z' } };
+    memset(to, padding, sizeof(struct particle));
+    memcpy(to + offsetof(struct particle, number), &number, sizeof number);
+    memcpy(to + offsetof(struct particle, weight), &weight, sizeof weight);
+    memcpy(to + offsetof(struct particle, name), name, sizeof name);
 }
 
-static uint64_t seed_of(int rank)
+static void write_item(const struct layout *l, void *to, int rank, int i, int padding)
 {
-    return opt.seed + 1 + (uint64_t)rank;
+    if (l->particles)
+        write_particle(to, rank, i, padding);
+    else
+        *(uint64_t *)to = element((uint64_t)i, opt.seed + 1 + (uint64_t)rank);
+}
+
+static void *item(const struct layout *l, uint64_t *array, int i)
+{
+    return (char *)array + (size_t)i * l->item_bytes;
 }
 
 static void fill(const struct layout *l)
 {
-    const size_t cells = (size_t)l->n * (size_t)l->n;
-
-    memset(l->from, 0, (2 * cells + 1) * sizeof(struct particle));
-    memset(l->to, 0, (2 * cells + 1) * sizeof(struct particle));
-    if (is_struct(l))
-        for (int i = 0; i < l->n; i++)
-            ((struct particle *)(void *)l->from)[i] = particle(l->world->rank, i);
-    else
-        elements_fill((uint64_t *)(void *)l->from, 0, cells, seed_of(l->world->rank));
-    if (arg_is(opt.fault, "corrupt") && l->n > 0) /* an element that all ways send: in the middle */
-        *(is_struct(l) ? l->from : (unsigned char *)matrix_at(l, l->from, l->n / 2, l->n / 2)) ^= 1;
-}
-
-static bool particle_is(const struct particle *p, const struct particle *expected)
-{
-    return p->number == expected->number && p->weight == expected->weight &&
-           memcmp(p->name, expected->name, sizeof p->name) == 0;
-}
-
-/* The place of the first element that is wrong; what was not sent must still be 0. */
-static uint64_t first_wrong(const struct layout *l)
-{
-    for (int i = 0; is_struct(l) && i < l->n; i++) {
-        const struct particle expected = particle(l->left, i);
-        if (!particle_is((struct particle *)(void *)l->to + i, &expected))
-            return (uint64_t)i;
-    }
-    for (int row = 0; !is_struct(l) && row < l->n; row++) {
-        for (int column = 0; column < l->n; column++) {
-            const uint64_t place = (uint64_t)row * (uint64_t)l->n + (uint64_t)column;
-            const uint64_t expected = is_sent(l, row, column) ? element(place, seed_of(l->left))
-                                                              : 0;
-            if (*matrix_at(l, l->to, row, column) != expected)
-                return place;
+    for (int i = 0; i < l->items; i++)
+        write_item(l, item(l, l->from, i), l->world->rank, i, 0xff);
+    for (int i = l->items - 1; i >= 0 && arg_is(opt.fault, "corrupt"); i--) {
+        if (is_sent(l, i)) {
+            *(unsigned char *)item(l, l->from, i) ^= 1;
+            return;
         }
     }
-    return UINT64_MAX;
 }
 
-static struct verdict check(const struct layout *l, void (*pass_on)(void *), const char *how)
+/* The first item that is wrong, or -1. What was not sent must still be 0, padding included. */
+static int first_wrong(const struct layout *l)
 {
-    fill(l);
-    pass_on((void *)(uintptr_t)l);
-    const uint64_t place = first_wrong(l);
-    const uint64_t n = l->n > 0 ? (uint64_t)l->n : 1;
-    return verify_places(l->world, place,
-                         "%s %s: row %" PRIu64 ", column %" PRIu64 " of rank %d is "
-                         "wrong",
-                         l->variant->name, how, is_struct(l) ? place : place / n,
-                         is_struct(l) ? 0 : place % n, l->world->rank);
+    for (int i = 0; i < l->items; i++) {
+        uint64_t expected[sizeof(struct particle) / sizeof(uint64_t) + 1] = { 0 };
+        if (is_sent(l, i))
+            write_item(l, expected, l->left, i, 0);
+        if (memcmp(item(l, l->to, i), expected, l->item_bytes) != 0)
+            return i;
+    }
+    return -1;
+}
+
+static struct verdict check(struct layout *l, void (*pass_on)(void *), const char *how)
+{
+    const int n = l->n > 0 ? l->n : 1;
+    char where[64] = "";
+
+    memset(l->to, 0, (size_t)l->items * l->item_bytes);
+    pass_on(l);
+    const int i = first_wrong(l);
+    if (l->particles)
+        snprintf(where, sizeof where, "particle %d", i);
+    else
+        snprintf(where, sizeof where, "row %d, column %d", i / n, i % n);
+    return verify_places(l->world, i < 0 ? UINT64_MAX : (uint64_t)i,
+                         "%s %s: %s of rank %d is wrong", l->name, how, where, l->world->rank);
+}
+
+static size_t show_row(const uint64_t *row, int n, char *text, size_t room)
+{
+    size_t used = 0;
+
+    for (int i = 0; i < n; i++)
+        used += row[i] ? (size_t)snprintf(text + used, room - used, " %8" PRIu64, row[i])
+                       : (size_t)snprintf(text + used, room - used, " %8s", ".");
+    return used + (size_t)snprintf(text + used, room - used, "\n");
+}
+
+/* The matrix as it arrived, and what was written behind it; a dot where nothing was. */
+static void show(const struct layout *l)
+{
+    const size_t n = (size_t)l->n, room = SHOW_TEXT;
+    char text[SHOW_TEXT];
+    size_t used = (size_t)snprintf(text, room, "%s, rank %d:\n", l->name, l->world->rank);
+
+    for (size_t row = 0; row < (size_t)l->items / n; row++) {
+        bool written = row < n;
+        for (size_t i = row * n; i < (row + 1) * n; i++)
+            written = written || l->to[i] != 0;
+        if (!written)
+            continue;
+        used += (size_t)snprintf(text + used, room - used, row < n ? "      " : "behind");
+        used += show_row(l->to + row * n, l->n, text + used, room - used);
+    }
+    world_print(l->world, text);
 }
 
 /* ---- Runs ---- */
@@ -403,31 +415,52 @@ static double secs_of(const struct timing *timing)
     return timing->as ? timing->quoted : timing->summary.median;
 }
 
-static struct verdict run_variant(struct world *w, const struct variant *variant, int n)
+static void add_row(struct world *w, const struct layout *l, const struct timing *timing,
+                    const struct timing *hand, bool right)
 {
-    struct timing timing = { 0 }, hand = { 0 };
+    const bool measured = right && l->n > 0, interval = measured && hand->summary.has_ci;
     struct record row = w->program.record;
-    struct layout l;
+    MPI_Aint lower, extent;
     int size;
 
+    MPI_Type_size(l->type, &size);
+    MPI_Type_get_extent(l->type, &lower, &extent);
+    record_text(&row, "variant", l->name);
+    record_int(&row, "count", l->n);
+    record_int(&row, "type_size", size);
+    record_int(&row, "type_extent", extent);
+    timing_fields(&row, timing, (uint64_t)bytes_of(l), measured);
+    record_real(&row, "by_hand_s", measured ? secs_of(hand) : NAN);
+    record_real(&row, "ratio", measured ? secs_of(timing) / secs_of(hand) : NAN);
+    row.aside = true;
+    record_real(&row, "by_hand_ci_low_s", interval ? hand->summary.ci_low : NAN);
+    record_real(&row, "by_hand_ci_high_s", interval ? hand->summary.ci_high : NAN);
+    row.aside = false;
+    record_bool(&row, "verified", right);
+    program_row(&w->program, &row);
+    if (w->rank == 0 && measured)
+        timing_notes(&w->program, timing);
+}
+
+static struct verdict run_variant(struct world *w, const struct variant *variant, int n)
+{
+    struct timing timing = { .as = opt.timing.as }, hand = timing;
+    struct layout l;
+
     layout_open(&l, w, variant, n);
-    MPI_Type_size(l.type, &size);
-    const uint64_t bytes = (uint64_t)size * (uint64_t)l.count;
-    struct verdict verdict = check(&l, variant->pass_on, "by datatype");
-    verdict = verdict_both(verdict, check(&l, by_hand, "by hand"));
-    if (verdict.right) {
+    fill(&l);
+    struct verdict verdict = check(&l, by_hand, "by hand");
+    verdict = verdict_both(verdict, check(&l, variant->pass_on, "by datatype"));
+    if (opt.show && !l.particles && n > 0 && n <= SHOW_COUNT)
+        show(&l);
+    if (verdict.right && n > 0) {
+        const uint64_t bytes = (uint64_t)bytes_of(&l);
         timing = timing_run(w, &opt.timing, bytes, variant->pass_on, &l);
         hand = timing_run(w, &opt.timing, bytes, by_hand, &l);
         verdict = check(&l, variant->pass_on, "by datatype");
     }
+    add_row(w, &l, &timing, &hand, verdict.right);
     layout_close(&l);
-    record_text(&row, "variant", variant->name);
-    record_int(&row, "count", n);
-    timing_fields(&row, &timing, bytes, verdict.right);
-    record_real(&row, "by_hand_s", verdict.right ? secs_of(&hand) : NAN);
-    record_real(&row, "ratio", verdict.right ? secs_of(&timing) / secs_of(&hand) : NAN);
-    record_bool(&row, "verified", verdict.right);
-    program_row(&w->program, &row);
     return verdict;
 }
 
@@ -444,13 +477,13 @@ static enum status run(struct world *w)
     while ((count = range_next(&opt.count, count)) > 0);
 
     program_fault(&w->program, opt.fault, verdict.right,
-                  "there is no second column, or it is not sent");
+                  arg_is(opt.fault, "extent") ? "no second column is sent" : "nothing is sent");
     if (!verdict.right)
         return program_verdict(&w->program, false, "%s", verdict.wrong);
     return program_verdict(&w->program, true,
-                           "%s rows: by datatype and by hand every element arrived in "
-                           "its place, and nothing else",
-                           range_text(&opt.count, counts));
+                           "%s row%s: by datatype and by hand every element "
+                           "arrived in its place, and nothing else",
+                           range_text(&opt.count, counts), opt.count.to == 1 ? "" : "s");
 }
 
 int main(int argc, char **argv)
@@ -460,7 +493,8 @@ int main(int argc, char **argv)
 
     if (status == PASS && opt.count.to > COUNT_MAX)
         status = world_usage(&w,
-                             "--count %zu: a matrix has its square of elements: give at most %d",
+                             "--count %zu: a matrix has the square of it in elements: give at "
+                             "most %d",
                              opt.count.to, COUNT_MAX);
     if (status == PASS)
         status = world_agree(&w, program_plot(&w.program, &plot));
