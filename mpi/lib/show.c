@@ -19,3 +19,13 @@ void show_elements(const struct world *world, const char *when, const uint64_t *
         snprintf(line + used, sizeof line - used, "%s\n", count ? "" : " nothing");
     world_print(world, line);
 }
+
+void show_bytes(const struct world *world, const char *when, const unsigned char *bytes,
+                uint64_t count)
+{
+    uint64_t first[SHOW_MOST];
+
+    for (uint64_t i = 0; bytes && i < count && i < SHOW_MOST; i++)
+        first[i] = bytes[i];
+    show_elements(world, when, bytes ? first : NULL, count);
+}

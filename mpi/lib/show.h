@@ -12,6 +12,10 @@
 void show_elements(const struct world *world, const char *when, const uint64_t *array,
                    uint64_t count);
 
+/* Collective. The same for bytes. */
+void show_bytes(const struct world *world, const char *when, const unsigned char *bytes,
+                uint64_t count);
+
 #define SHOW_MOST 16
 
 #endif

@@ -7,28 +7,37 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BATCH_MAX = 4096, SKEW_SAMPLES = 31 };
+enum { BATCH_MAX = 4096, SKEW_SAMPLES = 31 }; /* samples of a batch, of all cases together */
 
 struct exit_of_rank { /* what MPI_MAXLOC compares, as MPI_DOUBLE_INT lays it out */
     double secs;
     int rank;
 };
 
-/* One measurement. Times are seconds since `origin_ns` on the common clock: small, so exact. */
+/* What rank 0 knows of one case. */
+struct taken {
+    double *samples;
+    double *ratios;     /* of the first case's sample to this one's of the same round */
+    int *times_slowest; /* one a rank */
+};
+
+/* One measurement. Times are seconds since `origin_ns` on the common clock: small, so exact. A
+ * round is a sample of each case. */
 struct run {
     const struct world *world;
     const struct clocks *clocks;
+    const struct timing_case *cases;
+    int case_count;
     int64_t origin_ns;
     bool window;
     double margin;  /* how far ahead a window is announced */
-    double *entry, *first_entry; /* BATCH_MAX each; the second ones are reduced, on rank 0 */
+    double *entry, *first_entry; /* round by round; the second ones are reduced, on rank 0 */
     struct exit_of_rank *leave, *last_leave;
     int *late, *any_late;
     /* rank 0 only */
-    double *samples;
-    size_t count;
+    struct taken *taken; /* one a case */
+    size_t count;        /* rounds */
     size_t late_count;
-    int *times_slowest; /* one a rank */
 };
 
 static double now(const struct run *run)
@@ -56,15 +65,17 @@ static bool start_together(const struct run *run)
     return false;
 }
 
-/* Runs one batch and brings first entries and last exits together on rank 0. */
-static void run_batch(struct run *run, int size, void (*operation)(void *), void *arg)
+/* Runs a batch of rounds and brings first entries and last exits together on rank 0. */
+static void run_batch(struct run *run, int rounds, const struct timing_case *cases, int case_count)
 {
     const MPI_Comm comm = run->world->comm;
+    const int size = rounds * case_count;
 
     for (int i = 0; i < size; i++) {
+        const struct timing_case *const c = &cases[i % case_count];
         run->late[i] = start_together(run);
         run->entry[i] = now(run);
-        operation(arg);
+        c->operation(c->arg);
         run->leave[i] = (struct exit_of_rank){ now(run), run->world->rank };
     }
     MPI_Reduce(run->entry, run->first_entry, size, MPI_DOUBLE, MPI_MIN, 0, comm);
@@ -72,26 +83,38 @@ static void run_batch(struct run *run, int size, void (*operation)(void *), void
     MPI_Reduce(run->late, run->any_late, size, MPI_INT, MPI_MAX, 0, comm);
 }
 
-/* Rank 0 keeps the samples of a batch. */
-static void keep_batch(struct run *run, int size)
+/* Rank 0 keeps the samples of a batch. A round in which a rank came late is lost for all cases. */
+static void keep_batch(struct run *run, int rounds)
 {
-    for (int i = 0; i < size; i++) {
-        if (run->any_late[i]) {
+    for (int round = 0; round < rounds; round++) {
+        const int first = round * run->case_count;
+        int late = 0;
+        for (int i = 0; i < run->case_count; i++)
+            late |= run->any_late[first + i];
+        if (late) {
             run->late_count++;
             continue;
         }
-        run->samples[run->count++] = run->last_leave[i].secs - run->first_entry[i];
-        run->times_slowest[run->last_leave[i].rank]++;
+        for (int i = 0; i < run->case_count; i++) {
+            struct taken *const taken = &run->taken[i];
+            const struct exit_of_rank last = run->last_leave[first + i];
+            taken->samples[run->count] = last.secs - run->first_entry[first + i];
+            taken->times_slowest[last.rank]++;
+            taken->ratios[run->count] =
+                (run->last_leave[first].secs - run->first_entry[first]) /
+                taken->samples[run->count];
+        }
+        run->count++;
     }
 }
 
 /*
- * The next batch: as many iterations as fit into `secs` when they go on at the pace so far, and no
- * more than a quarter of those done, so that a stop rule is asked often enough; at least one.
+ * The next batch: as many rounds as fit into `secs` when they go on at the pace so far, and no more
+ * than a quarter of those done, so that a stop rule is asked often enough; at least one.
  */
-static int next_batch(size_t done, size_t most, double elapsed, double secs)
+static int next_batch(const struct run *run, size_t done, size_t most, double elapsed, double secs)
 {
-    double size = fmin(BATCH_MAX, fmax(1, (double)done / 4));
+    double size = fmin(BATCH_MAX / run->case_count, fmax(1, (double)done / 4));
 
     if (done > 0 && elapsed > 0)
         size = fmin(size, (secs - elapsed) * (double)done / elapsed);
@@ -99,9 +122,10 @@ static int next_batch(size_t done, size_t most, double elapsed, double secs)
 }
 
 /* A window must be long enough for its announcement to reach every rank, but no longer. */
-static void fit_margin(struct run *run, int size)
+static void fit_margin(struct run *run, int rounds)
 {
     const double longest = 10e-3;
+    const int size = rounds * run->case_count;
     int late = 0;
 
     for (int i = 0; i < size; i++)
@@ -110,39 +134,55 @@ static void fit_margin(struct run *run, int size)
         run->margin = fmin(longest, 1.5 * run->margin);
 }
 
-/* Iterations that are not recorded: as many as asked, and a tenth of the budget, but no more than
- * all of it. Rank 0 decides; a batch of 0 ends it for all. */
-static void warm_up(struct run *run, const struct timing_options *options,
-                    void (*operation)(void *), void *arg)
+/* Rounds that are not recorded: as many as asked, and a tenth of the budget, but no more than all
+ * of it. Rank 0 decides; a batch of 0 ends it for all. */
+static void warm_up(struct run *run, const struct timing_options *options)
 {
+    const double secs = options->secs * run->case_count;
     const int64_t begin = clock_ns();
     size_t done = 0;
 
     for (;;) {
         const double elapsed = clock_secs(begin, clock_ns());
-        const bool enough = done >= options->warmup && elapsed >= options->secs / 10;
-        int size = enough || (done > 0 && elapsed >= options->secs)
-                       ? 0 : next_batch(done, BATCH_MAX, elapsed, options->secs);
+        const bool enough = done >= options->warmup && elapsed >= secs / 10;
+        int size = enough || (done > 0 && elapsed >= secs)
+                       ? 0 : next_batch(run, done, BATCH_MAX, elapsed, secs);
         MPI_Bcast(&size, 1, MPI_INT, 0, run->world->comm);
         if (size == 0)
             return;
-        run_batch(run, size, operation, arg);
+        run_batch(run, size, run->cases, run->case_count);
         done += (size_t)size;
         if (run->window && run->world->rank == 0)
             fit_margin(run, size);
     }
 }
 
-static enum stop measure(struct run *run, const struct timing_options *options,
-                         void (*operation)(void *), void *arg)
+/* The reason to stop that holds for all cases, the weakest one. */
+static enum stop stop_of_all(const struct run *run, const struct stop_rule *rule, double elapsed,
+                             double *sorted)
+{
+    enum stop stop = STOP_CONVERGED;
+
+    for (int i = 0; i < run->case_count && stop != STOP_NOT; i++) {
+        memcpy(sorted, run->taken[i].samples, run->count * sizeof *sorted);
+        const enum stop of_case = stats_stop(rule, sorted, run->count, elapsed);
+        if (of_case != STOP_CONVERGED)
+            stop = of_case;
+    }
+    return stop;
+}
+
+static enum stop measure(struct run *run, const struct timing_options *options)
 {
     const struct stop_rule rule = {
         .min_iterations = 30,
         .max_iterations = options->iterations,
-        .secs = options->secs,
+        .secs = options->secs * run->case_count,
         .width = 0.02,
     };
     const int64_t begin = clock_ns();
+    double *sorted = run->world->rank == 0
+                         ? world_alloc(run->world, options->iterations, sizeof *sorted) : NULL;
     enum stop stop = STOP_NOT;
 
     for (;;) {
@@ -150,19 +190,21 @@ static enum stop measure(struct run *run, const struct timing_options *options,
         if (run->world->rank == 0) {
             const double elapsed = clock_secs(begin, clock_ns());
             const size_t done = run->count + run->late_count;
-            stop = stats_stop(&rule, run->samples, run->count, elapsed);
+            stop = stop_of_all(run, &rule, elapsed, sorted);
             if (stop == STOP_NOT && run->late_count > 20 && run->late_count > run->count)
                 stop = STOP_TIME; /* hopeless: fall back without spending the whole budget */
             if (stop == STOP_NOT)
-                size = next_batch(done, options->iterations - run->count, elapsed, options->secs);
+                size = next_batch(run, done, options->iterations - run->count, elapsed, rule.secs);
         }
         MPI_Bcast(&size, 1, MPI_INT, 0, run->world->comm);
         if (size == 0)
-            return stop;
-        run_batch(run, size, operation, arg);
+            break;
+        run_batch(run, size, run->cases, run->case_count);
         if (run->world->rank == 0)
             keep_batch(run, size);
     }
+    free(sorted);
+    return stop;
 }
 
 static void nothing(void *arg)
@@ -180,7 +222,7 @@ static double barrier_skew(struct run *run, double secs)
     int count = 0, more = 1;
 
     while (more) {
-        run_batch(run, 1, nothing, NULL);
+        run_batch(run, 1, &(struct timing_case){ nothing, NULL }, 1);
         skews[count++] = run->last_leave[0].secs - run->first_entry[0];
         more = count < SKEW_SAMPLES && clock_secs(begin, clock_ns()) < secs;
         MPI_Bcast(&more, 1, MPI_INT, 0, run->world->comm);
@@ -254,33 +296,77 @@ static void *array(const struct world *world, size_t size)
     return world_alloc(world, BATCH_MAX, size);
 }
 
-struct timing timing_run(const struct world *world, const struct timing_options *options,
-                         uint64_t bytes, void (*operation)(void *), void *arg)
+static struct taken *taken_open(const struct world *world, int cases, size_t iterations)
 {
-    if (options->as)
-        return run_as(world, options, bytes, operation, arg);
+    struct taken *taken = world_alloc(world, (size_t)cases, sizeof *taken);
 
-    const bool root = world->rank == 0;
+    for (int i = 0; i < cases; i++) {
+        taken[i].samples = world_alloc(world, iterations, sizeof *taken[i].samples);
+        taken[i].ratios = world_alloc(world, iterations, sizeof *taken[i].ratios);
+        taken[i].times_slowest = calloc((size_t)world->size, sizeof *taken[i].times_slowest);
+        if (!taken[i].times_slowest)
+            world_abort(world, FAIL, "no memory for %d ranks", world->size);
+    }
+    return taken;
+}
+
+static void taken_close(struct taken *taken, int cases)
+{
+    for (int i = 0; i < cases; i++) {
+        free(taken[i].times_slowest);
+        free(taken[i].ratios);
+        free(taken[i].samples);
+    }
+    free(taken);
+}
+
+static void forget(struct run *run)
+{
+    run->count = run->late_count = 0;
+    for (int i = 0; run->taken && i < run->case_count; i++)
+        memset(run->taken[i].times_slowest, 0,
+               (size_t)run->world->size * sizeof *run->taken[i].times_slowest);
+}
+
+static void summarize(const struct run *run, struct timing *timings)
+{
+    for (int i = 0; i < run->case_count; i++) {
+        struct taken *const taken = &run->taken[i];
+        stats_summarize(taken->samples, run->count, &timings[i].summary);
+        stats_summarize(taken->ratios, run->count, &timings[i].ratio);
+        for (int rank = 1; rank < run->world->size; rank++)
+            if (taken->times_slowest[rank] > taken->times_slowest[timings[i].slowest_rank])
+                timings[i].slowest_rank = rank;
+    }
+}
+
+void timing_run_each(const struct world *world, const struct timing_options *options,
+                     uint64_t bytes, const struct timing_case *cases, int count,
+                     struct timing *timings)
+{
     struct clocks clocks;
     struct timing timing = { 0 };
     struct run run = {
         .world = world,
         .clocks = &clocks,
+        .cases = cases,
+        .case_count = count,
         .window = strcmp(options->start, "window") == 0 && !world->oversubscribed,
         .margin = 20e-6,
-        .entry = array(world, sizeof *run.entry),
-        .first_entry = array(world, sizeof *run.first_entry),
-        .leave = array(world, sizeof *run.leave),
-        .last_leave = array(world, sizeof *run.last_leave),
-        .late = array(world, sizeof *run.late),
-        .any_late = array(world, sizeof *run.any_late),
     };
 
-    if (root) {
-        run.samples = world_alloc(world, options->iterations, sizeof *run.samples);
-        run.times_slowest = world_alloc(world, (size_t)world->size, sizeof *run.times_slowest);
-        memset(run.times_slowest, 0, (size_t)world->size * sizeof *run.times_slowest);
-    }
+    for (int i = 0; options->as && i < count; i++)
+        timings[i] = run_as(world, options, bytes, cases[i].operation, cases[i].arg);
+    if (options->as)
+        return;
+    run.entry = array(world, sizeof *run.entry);
+    run.first_entry = array(world, sizeof *run.first_entry);
+    run.leave = array(world, sizeof *run.leave);
+    run.last_leave = array(world, sizeof *run.last_leave);
+    run.late = array(world, sizeof *run.late);
+    run.any_late = array(world, sizeof *run.any_late);
+    if (world->rank == 0)
+        run.taken = taken_open(world, count, options->iterations);
     clocks_open(&clocks, world);
     clocks_sync(&clocks, fmin(0.5, options->secs / 2));
     run.origin_ns = clocks_global_ns(&clocks, clock_ns());
@@ -288,19 +374,17 @@ struct timing timing_run(const struct world *world, const struct timing_options 
     timing.clocks = clocks.count;
     timing.residual_secs = clocks_residual(&clocks);
 
-    warm_up(&run, options, operation, arg);
-    timing.stop = measure(&run, options, operation, arg);
+    warm_up(&run, options);
+    timing.stop = measure(&run, options);
 
     int fall_back = run.window && run.late_count * 10 > run.count + run.late_count;
     MPI_Bcast(&fall_back, 1, MPI_INT, 0, world->comm);
-    if (root && run.late_count)
+    if (world->rank == 0 && run.late_count)
         timing.late_share = (double)run.late_count / (double)(run.count + run.late_count);
     if (fall_back) {
         run.window = false;
-        run.count = run.late_count = 0;
-        if (root)
-            memset(run.times_slowest, 0, (size_t)world->size * sizeof *run.times_slowest);
-        timing.stop = measure(&run, options, operation, arg);
+        forget(&run);
+        timing.stop = measure(&run, options);
     }
     timing.refused = world->oversubscribed && strcmp(options->start, "window") == 0;
     timing.start = run.window ? "window" : "barrier";
@@ -308,21 +392,27 @@ struct timing timing_run(const struct world *world, const struct timing_options 
         timing.skew_secs = barrier_skew(&run, options->secs / 10);
     timing.residual_secs = fmax(timing.residual_secs, clocks_residual(&clocks));
 
-    if (root) {
-        stats_summarize(run.samples, run.count, &timing.summary);
-        for (int rank = 1; rank < world->size; rank++)
-            if (run.times_slowest[rank] > run.times_slowest[timing.slowest_rank])
-                timing.slowest_rank = rank;
+    for (int i = 0; i < count; i++)
+        timings[i] = timing;
+    if (world->rank == 0) {
+        summarize(&run, timings);
+        taken_close(run.taken, count);
     }
     clocks_close(&clocks);
-    free(run.times_slowest);
-    free(run.samples);
     free(run.any_late);
     free(run.late);
     free(run.last_leave);
     free(run.leave);
     free(run.first_entry);
     free(run.entry);
+}
+
+struct timing timing_run(const struct world *world, const struct timing_options *options,
+                         uint64_t bytes, void (*operation)(void *), void *arg)
+{
+    struct timing timing;
+
+    timing_run_each(world, options, bytes, &(struct timing_case){ operation, arg }, 1, &timing);
     return timing;
 }
 

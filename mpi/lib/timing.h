@@ -35,6 +35,8 @@ struct timing_options {
 
 struct timing {
     struct summary summary; /* seconds */
+    struct summary ratio;   /* the first case's time to this one's, round by round: 2 is twice as
+                             * fast; 1 where there is one case */
     enum stop stop;         /* why it ended */
     int slowest_rank;       /* the one that was last to leave most often; -1: not asked */
     const char *start;      /* "barrier" or "window", as used */
@@ -56,6 +58,19 @@ struct timing {
  */
 struct timing timing_run(const struct world *world, const struct timing_options *options,
                          uint64_t bytes, void (*operation)(void *arg), void *arg);
+
+/*
+ * Collective. The same for several competitors, that take turns sample by sample, because a
+ * machine's speed changes with time and their ratio does not. timings[i] is that of cases[i]; the
+ * budget of a row counts for each, and all stop together. At most 1024 cases.
+ */
+struct timing_case {
+    void (*operation)(void *arg);
+    void *arg;
+};
+void timing_run_each(const struct world *world, const struct timing_options *options,
+                     uint64_t bytes, const struct timing_case *cases, int count,
+                     struct timing *timings);
 
 /*
  * The other suites' ways, so that rows of ours may stand beside theirs (and beside no other row).
