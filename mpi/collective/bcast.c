@@ -163,6 +163,7 @@ int main(int argc, char **argv)
     const struct compare compare = {
         .algorithms = coll_bcast_algorithms,
         .op = MPI_OP_NULL,
+        .unit = 1,
         .bound = coll_bound_bcast,
         .arg = &b,
         .open = open_buffer,
@@ -176,9 +177,12 @@ int main(int argc, char **argv)
     if (status == PASS && (opt.root < 0 || opt.root >= w.size))
         status = world_usage(&w, "--root %d: ranks are 0 to %d: choose one of them", opt.root,
                              w.size - 1);
-    if (status == PASS)
-        status = arg_is(opt.fault, "if_root")
-                     ? run_if_root(&w)
-                     : compare_run(&w, &compare, &opt.compare, "the root's data");
+    if (status == PASS) {
+        char sizes[64], what[128];
+        snprintf(what, sizeof what, "%s bytes of the root, right",
+                 range_text(&opt.compare.bytes, sizes));
+        status = arg_is(opt.fault, "if_root") ? run_if_root(&w)
+                                              : compare_run(&w, &compare, &opt.compare, what);
+    }
     return world_close(&w, status);
 }

@@ -18,8 +18,10 @@
  * Try:     --count 10 --show on 4 ranks: who gets the two elements left over?
  * Try:     --count 10 --fault drop --show: which elements does nobody hold?
  * Try:     --count 8:4M: from which size on does the time grow with the size?
+ * Try:     --count 8:64K --algorithm all: does it pay to let others hand on what they have got?
  * Test:    -n 1 --show
  * Test:    -n 3 --count 1000 --root 2 --in-place
+ * Test:    -n 5 --count 77 --root 2 --in-place --algorithm all
  * Test:    -n 4 --count 0 --show
  * Test:    -n 5 --count 1:100 --seconds 0.01
  * Test:    -n 3 --input mpi/collective/scatter.c --show
@@ -47,10 +49,10 @@
 #include "local/lib/data.h"
 #include "local/lib/file.h"
 #include "local/lib/memory.h"
+#include "mpi/lib/coll/bound.h"
+#include "mpi/lib/coll/scatter.h"
+#include "mpi/lib/compare.h"
 #include "mpi/lib/show.h"
-#include "mpi/lib/timing.h"
-#include "mpi/lib/verify.h"
-#include "mpi/lib/world.h"
 
 static struct {
     struct range count;
@@ -58,8 +60,8 @@ static struct {
     size_t seed;
     const char *input, *fault;
     bool in_place, show;
-    struct timing_options timing;
-} opt = { .count = { 1000, 1000 }, .timing = TIMING_DEFAULTS };
+    struct compare_options compare;
+} opt = { .count = { 1000, 1000 }, .compare = COMPARE_DEFAULTS(0) };
 
 static const struct arg options[] = {
     { "count", ARG_RANGE, &opt.count, "elements of 8 bytes in all" },
@@ -69,33 +71,39 @@ static const struct arg options[] = {
     { "in-place", ARG_FLAG, &opt.in_place, "the root's block stays in the array (always with --input)" },
     { "show", ARG_FLAG, &opt.show, "print the array before and the blocks after" },
     { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose", .choices = "drop|corrupt" },
-    TIMING_ARGS(&opt.timing),
+    COMPARE_ARGS(&opt.compare),
     ARGS_END,
 };
 
 struct scatter {
-    const struct world *world;
+    struct world *world;
     MPI_Datatype type;
     int *counts, *starts; /* one entry a rank, in units of `type` */
     bool even;            /* all counts are the same */
     void *all;            /* the whole array, on the root only */
     void *block;          /* my part of it, or MPI_IN_PLACE */
+    uint64_t *guarded;    /* elements: my part with a guard word on both sides */
+    uint64_t count;
 };
 
-static void scatter(void *arg)
+static int scatter(void *arg, const struct coll_algorithm *algorithm,
+                   const struct coll_options *coll)
 {
     const struct scatter *s = arg;
     const int mine = s->counts[s->world->rank];
 
+    if (algorithm)
+        return algorithm->scatter(s->all, s->counts, s->type, s->block, opt.root, s->world->comm,
+                                  coll);
     if (s->even)
-        MPI_Scatter(s->all, mine, s->type, s->block, mine, s->type, opt.root, s->world->comm);
-    else
-        MPI_Scatterv(s->all, s->counts, s->starts, s->type, s->block, mine, s->type, opt.root,
-                     s->world->comm);
+        return MPI_Scatter(s->all, mine, s->type, s->block, mine, s->type, opt.root,
+                           s->world->comm);
+    return MPI_Scatterv(s->all, s->counts, s->starts, s->type, s->block, mine, s->type, opt.root,
+                        s->world->comm);
 }
 
 /* Cuts `total` units of `type` into one block a rank. */
-static struct scatter scatter_open(const struct world *w, uint64_t total, MPI_Datatype type)
+static struct scatter scatter_open(struct world *w, uint64_t total, MPI_Datatype type)
 {
     const uint64_t size = (uint64_t)w->size;
     struct scatter s = {
@@ -136,23 +144,18 @@ static void tell_blocks(struct world *w, const char *units, uint64_t total)
                      "(MPI_Scatter)", total, units, w->size, w->size == 1 ? "" : "s", least);
 }
 
-static void add_row(struct world *w, const struct scatter *s, uint64_t count, uint64_t bytes,
-                    const struct timing *timing, bool right)
+static void fields(const void *arg, struct record *row)
 {
-    struct record row = w->program.record;
+    const struct scatter *s = arg;
 
-    record_text(&row, "call", s->even ? "MPI_Scatter" : "MPI_Scatterv");
-    record_int(&row, "count", (int64_t)count);
-    timing_fields(&row, timing, bytes, right);
-    record_bool(&row, "verified", right);
-    program_row(&w->program, &row);
-    if (w->rank == 0 && right)
-        timing_notes(&w->program, timing);
+    record_text(row, "call", s->even ? "MPI_Scatter" : "MPI_Scatterv");
+    record_int(row, "count", (int64_t)s->count);
 }
 
 /* --fault: the mistakes that the check must catch. */
-static void make_fault(struct world *w, struct scatter *s, uint64_t total, uint64_t bytes)
+static void make_fault(struct scatter *s, uint64_t total, uint64_t bytes)
 {
+    struct world *const w = s->world;
     const uint64_t size = (uint64_t)w->size;
     bool strikes = true;
 
@@ -175,77 +178,97 @@ static void make_fault(struct world *w, struct scatter *s, uint64_t total, uint6
 
 static const uint64_t guard = UINT64_C(0xdeadbeefdeadbeef);
 
-/* Whether all elements are where they belong: the blocks right, complete, and nothing beside. */
-static struct verdict check_elements(const struct scatter *s, const uint64_t *mine, uint64_t count)
+/* This rank's block: with --in-place the root's stays in the array. */
+static uint64_t *my_block(const struct scatter *s)
 {
-    const struct world *w = s->world;
-    const uint64_t start = (uint64_t)s->starts[w->rank], held = (uint64_t)s->counts[w->rank];
-    struct verdict verdict = verify_elements(w, mine, start, held, opt.seed);
+    return s->block == MPI_IN_PLACE ? (uint64_t *)s->all + s->starts[s->world->rank]
+                                    : s->guarded + 1;
+}
 
-    verdict = verdict_both(verdict, verify_total(w, held, count, "elements"));
-    const bool intact = s->block == MPI_IN_PLACE || (mine[-1] == guard && mine[held] == guard);
+static uint64_t open_elements(void *arg, uint64_t bytes)
+{
+    struct scatter *s = arg;
+    struct world *const w = s->world;
+    const bool root = w->rank == opt.root;
+
+    *s = scatter_open(w, bytes / sizeof(uint64_t), MPI_UINT64_T);
+    s->count = bytes / sizeof(uint64_t);
+    s->all = root ? world_alloc(w, s->count, sizeof(uint64_t)) : NULL;
+    if (root)
+        elements_fill(s->all, 0, s->count, opt.seed);
+    make_fault(s, s->count, bytes);
+    s->guarded = world_alloc(w, (size_t)s->counts[w->rank] + 2, sizeof(uint64_t));
+    s->block = root && opt.in_place ? MPI_IN_PLACE : (void *)(s->guarded + 1);
+    return bytes;
+}
+
+static void close_elements(void *arg)
+{
+    struct scatter *s = arg;
+
+    free(s->guarded);
+    free(s->all);
+    scatter_close(s);
+}
+
+static void clear_elements(void *arg)
+{
+    const struct scatter *s = arg;
+    const uint64_t held = (uint64_t)s->counts[s->world->rank];
+
+    memset(s->guarded, 0, (held + 2) * sizeof *s->guarded);
+    s->guarded[0] = s->guarded[held + 1] = guard;
+}
+
+/* Whether all elements are where they belong: the blocks right, complete, and nothing beside. */
+static struct verdict check_elements(void *arg)
+{
+    const struct scatter *s = arg;
+    const struct world *const w = s->world;
+    const uint64_t start = (uint64_t)s->starts[w->rank], held = (uint64_t)s->counts[w->rank];
+    const bool intact = s->guarded[0] == guard && s->guarded[held + 1] == guard;
+    struct verdict verdict = verify_elements(w, my_block(s), start, held, opt.seed);
+
+    verdict = verdict_both(verdict, verify_total(w, held, s->count, "elements"));
     return verdict_both(verdict, verify_places(w, intact ? UINT64_MAX : start,
                                                "rank %d: written beside its block", w->rank));
 }
 
-static struct verdict run_elements(struct world *w, uint64_t count)
+static void show_blocks(void *arg, const char *when)
 {
-    const bool root = w->rank == opt.root;
-    struct scatter s = scatter_open(w, count, MPI_UINT64_T);
-    uint64_t *all = root ? world_alloc(w, count, sizeof *all) : NULL;
-    uint64_t *guarded = world_alloc(w, (size_t)s.counts[w->rank] + 2, sizeof *guarded);
-    uint64_t *mine = guarded + 1;
-    struct timing timing = { .start = opt.timing.start };
+    const struct scatter *s = arg;
 
-    if (root)
-        elements_fill(all, 0, count, opt.seed);
-    s.all = all;
-    s.block = mine;
-    make_fault(w, &s, count, count * sizeof *all);
-    const uint64_t held = (uint64_t)s.counts[w->rank];
-    memset(mine, 0, held * sizeof *mine);
-    mine[-1] = mine[held] = guard;
-    if (root && opt.in_place) {
-        s.block = MPI_IN_PLACE;
-        mine = all + s.starts[w->rank];
-    }
-
-    if (opt.count.from == opt.count.to) /* in a sweep the row tells the call, that is enough */
-        tell_blocks(w, "elements", count);
-    if (opt.show)
-        show_elements(w, "before", all, count);
-    scatter(&s);
-    if (opt.show)
-        show_elements(w, "after ", mine, held);
-    struct verdict verdict = check_elements(&s, mine, count);
-    if (verdict.right) {
-        timing = timing_run(w, &opt.timing, count * sizeof *all, scatter, &s);
-        verdict = check_elements(&s, mine, count);
-    }
-    add_row(w, &s, count, count * sizeof *all, &timing, verdict.right);
-    free(guarded);
-    free(all);
-    scatter_close(&s);
-    return verdict;
+    if (strcmp(when, "before") == 0)
+        show_elements(s->world, when, s->all, s->count);
+    else
+        show_elements(s->world, when, my_block(s), (uint64_t)s->counts[s->world->rank]);
 }
 
-static enum status run_range(struct world *w)
+static enum status run_elements(struct world *w)
 {
-    struct verdict verdict = { .right = true };
-    uint64_t count = opt.count.from;
+    struct scatter s = { .world = w };
+    const struct compare compare = {
+        .algorithms = coll_scatter_algorithms,
+        .op = MPI_OP_NULL,
+        .unit = sizeof(uint64_t),
+        .bound = coll_bound_blocks,
+        .arg = &s,
+        .open = open_elements,
+        .close = close_elements,
+        .fill = clear_elements,
+        .call = scatter,
+        .check = check_elements,
+        .fields = fields,
+        .show = opt.show ? show_blocks : NULL,
+    };
+    char counts[64], what[128];
 
-    do
-        verdict = verdict_both(verdict, run_elements(w, count));
-    while ((count = range_next(&opt.count, count)) > 0);
-
-    if (!verdict.right)
-        return program_verdict(&w->program, false, "%s", verdict.wrong);
-    if (opt.count.from < opt.count.to)
-        return program_verdict(&w->program, true, "%zu to %zu elements, each in its place on %d "
-                               "rank%s", opt.count.from, opt.count.to, w->size,
-                               w->size == 1 ? "" : "s");
-    return program_verdict(&w->program, true, "%zu elements, each in its place on %d rank%s",
-                           opt.count.to, w->size, w->size == 1 ? "" : "s");
+    opt.compare.bytes = (struct range){ opt.count.from * sizeof(uint64_t),
+                                        opt.count.to * sizeof(uint64_t) };
+    if (opt.count.from == opt.count.to) /* in a sweep the row tells the call, that is enough */
+        tell_blocks(w, "elements", opt.count.to);
+    snprintf(what, sizeof what, "%s elements, each in its place", range_text(&opt.count, counts));
+    return compare_run(w, &compare, &opt.compare, what);
 }
 
 /* What a rank holds of a file, and what the root expects there. */
@@ -305,6 +328,24 @@ static void tell_memory(struct world *w)
         program_note(&w->program, "peak memory: at most %.1f MB on the other ranks", others);
 }
 
+static void scatter_file(void *arg)
+{
+    scatter(arg, NULL, NULL);
+}
+
+static void add_file_row(struct world *w, const struct scatter *s, uint64_t length,
+                         const struct timing *timing, bool right)
+{
+    struct record row = w->program.record;
+
+    fields(s, &row);
+    timing_fields(&row, timing, length, right);
+    record_bool(&row, "verified", right);
+    program_row(&w->program, &row);
+    if (w->rank == 0 && right)
+        timing_notes(&w->program, timing);
+}
+
 enum { UNIT_MAX = 4096 }; /* bytes; files of up to 8 TiB */
 
 static enum status run_file(struct world *w)
@@ -345,15 +386,16 @@ static enum status run_file(struct world *w)
     if (unit > 1)
         snprintf(unit_name, sizeof unit_name, "units of %" PRIu64 " bytes", unit);
     tell_blocks(w, unit_name, units);
-    make_fault(w, &s, units, length);
-    const struct timing timing = timing_run(w, &opt.timing, length, scatter, &s);
+    s.count = length;
+    make_fault(&s, units, length);
+    const struct timing timing = timing_run(w, &opt.compare.timing, length, scatter_file, &s);
     const struct block mine = bytes_of(&s, w->rank, unit, length);
     const struct part held = part_of(root ? all + mine.start : block, mine.count);
     const struct verdict verdict = check_parts(w, expected, held);
 
     if (opt.show)
         show_part(w, mine, held);
-    add_row(w, &s, length, length, &timing, verdict.right);
+    add_file_row(w, &s, length, &timing, verdict.right);
     tell_memory(w);
     free(expected);
     free(block);
@@ -377,7 +419,9 @@ int main(int argc, char **argv)
     if (status == PASS && opt.count.to > INT_MAX)
         status = world_usage(&w, "--count %zu: counts of MPI are int: give at most %d",
                              opt.count.to, INT_MAX);
+    if (status == PASS && opt.input && strcmp(opt.compare.algorithm, "mpi") != 0)
+        status = world_usage(&w, "--input goes by MPI's own call alone: leave out --algorithm");
     if (status == PASS)
-        status = opt.input ? run_file(&w) : run_range(&w);
+        status = opt.input ? run_file(&w) : run_elements(&w);
     return world_close(&w, status);
 }

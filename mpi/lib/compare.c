@@ -6,6 +6,7 @@
 #include "mpi/lib/pair.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -278,6 +279,8 @@ static void add_row(struct run *run, int i, const struct timing *timings, int be
     struct record row = w->program.record;
 
     record_text(&row, "algorithm", entrant->name);
+    if (run->compare->fields)
+        run->compare->fields(run->compare->arg, &row);
     timing_fields(&row, &timings[i], run->bytes, entrant->right);
     record_text(&row, "fastest", i == best && run->count > 1 ? "*" : "");
     record_real(&row, "speedup", timed ? timings[i].ratio.median : NAN);
@@ -333,13 +336,12 @@ static struct verdict run_size(struct run *run, uint64_t bytes)
         timing_run_each(run->world, &run->options->timing, run->bytes, cases, run->count, timings);
     for (int i = 0; verdict.right && i < run->count; i++)
         verdict = verdict_both(verdict, verify(run, &run->entrants[i]));
-    c->close(c->arg);
-
     const int best = verdict.right ? fastest(run, timings) : -1;
     for (int i = 0; i < run->count; i++) {
         run->entrants[i].right = run->entrants[i].right && verdict.right;
         add_row(run, i, timings, best);
     }
+    c->close(c->arg);
     if (run->best && verdict.right)
         keep_best(run, timings, best);
     return verdict;
@@ -367,7 +369,6 @@ static enum status run_range(struct run *run, const char *what)
     const struct range *const range = &run->options->bytes;
     struct verdict verdict = { .right = true };
     uint64_t bytes = range->from;
-    char sizes[64];
 
     if (w->size > 1)
         program_note(&w->program, "model: a = %.3g us, b = %.3g us a MB, c = %.3g us a MB",
@@ -385,8 +386,8 @@ static enum status run_range(struct run *run, const char *what)
         return program_verdict(&w->program, false, "%s", verdict.wrong);
     if (status != PASS)
         return status;
-    return program_verdict(&w->program, true, "%s bytes: %s on %d rank%s", range_text(range, sizes),
-                           what, w->size, w->size == 1 ? "" : "s");
+    return program_verdict(&w->program, true, "%s on %d rank%s", what, w->size,
+                           w->size == 1 ? "" : "s");
 }
 
 enum status compare_run(struct world *world, const struct compare *compare,
@@ -396,9 +397,9 @@ enum status compare_run(struct world *world, const struct compare *compare,
 
     options->plot.title = program_name;
     enum status status = world_agree(world, program_plot(&world->program, &options->plot));
-    if (status == PASS && options->bytes.to > INT32_MAX)
-        status = world_usage(world, "--bytes %zu: counts of MPI are int: give at most 2G - 1",
-                             options->bytes.to);
+    if (status == PASS && options->bytes.to / compare->unit > INT_MAX)
+        status = world_usage(world, "--bytes %zu: counts of MPI are int: give at most %zu",
+                             options->bytes.to, compare->unit * INT_MAX);
     if (status == PASS)
         status = read_table(&run);
     if (status == PASS)

@@ -44,6 +44,7 @@ struct compare_options {
 struct compare {
     const struct coll_algorithm *algorithms;
     MPI_Op op;  /* MPI_OP_NULL: none */
+    size_t unit; /* bytes of an element: counts of MPI are int */
     double (*bound)(const struct coll_case *c);
     void *arg;  /* of the functions below */
 
@@ -59,13 +60,15 @@ struct compare {
                 const struct coll_options *options);
     /* Collective. Whether the result of the last call is right. */
     struct verdict (*check)(void *arg);
+    /* May be NULL: fields of its own for a row. */
+    void (*fields)(const void *arg, struct record *row);
     /* Collective, may be NULL: prints data, as --show asks for it, `when` "before" or "after ". */
     void (*show)(void *arg, const char *when);
 };
 
 /*
  * Collective. Runs the operation as the options say, one row for each size and algorithm, and tells
- * the verdict: "`what` on 4 ranks" if right. Returns the status of the program. An algorithm that is
+ * the verdict: "`what` on 4 ranks" if right, or what the first wrong check said. Returns the status of the program. An algorithm that is
  * named and cannot run here ends it (UNABLE, or USAGE where it is unknown or `op` forbids it); of
  * all of them it is left out with a note.
  */

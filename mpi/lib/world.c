@@ -111,6 +111,8 @@ enum status world_open(struct world *world, int argc, char **argv, int required,
     MPI_Comm_dup(MPI_COMM_WORLD, &world->comm);
     MPI_Comm_create_errhandler(on_error, &handler);
     MPI_Comm_set_errhandler(world->comm, handler);
+    MPI_Comm_set_errhandler(MPI_COMM_WORLD, handler); /* MPICH asks these two where a call has no */
+    MPI_Comm_set_errhandler(MPI_COMM_SELF, handler);  /* communicator, as MPI_Waitall */
     MPI_Errhandler_free(&handler); /* lives on while a communicator has it */
     MPI_Comm_rank(world->comm, &world->rank);
     MPI_Comm_size(world->comm, &world->size);
