@@ -343,7 +343,7 @@ static enum status run(struct world *w)
         return program_verdict(&w->program, false, "%s", verdict.wrong);
     snprintf(told, sizeof told, "%s%sblocks of about %s bytes", lines ? "lines" : "",
              lines ? " and " : "", range_text(&opt.bytes, sizes));
-    return program_verdict(&w->program, true, "%s of %d rank%s, in rank order, nothing else written",
+    return program_verdict(&w->program, true, "%s of %d rank%s, in rank order and nothing else",
                            blocks ? told : "lines", w->size, w->size == 1 ? "" : "s");
 }
 
