@@ -6,9 +6,9 @@
  * sort does, or a code whose particles have moved. How much it will get nobody knows before: the
  * counts are exchanged first, by MPI_Alltoall, and then the items, in one of three ways:
  *
+ *   sparse  MPI_Isend and MPI_Irecv for those pairs alone that have items
  *   v       MPI_Alltoallv
  *   w       MPI_Alltoallw: a datatype for each pair, and so displacements in bytes
- *   sparse  MPI_Isend and MPI_Irecv for those pairs alone that have items
  *
  * With --density D a rank has items for only D % of the ranks, as many for each as make up --count.
  * Times are those of both steps; --known leaves out the exchange of the counts.
@@ -67,7 +67,7 @@ static struct plot plot = {
 static const struct arg options[] = {
     { "count", ARG_SIZE, &opt.count, "items of 16 bytes that each rank makes" },
     { "density", ARG_RANGE, &opt.density, "ranks that each rank has items for, in percent" },
-    { "variant", ARG_CHOICE, &opt.variant, "how the items travel", .choices = "v|w|sparse|all" },
+    { "variant", ARG_CHOICE, &opt.variant, "how the items travel", .choices = "sparse|v|w|all" },
     { "known", ARG_FLAG, &opt.known, "measure without the exchange of the counts" },
     { "seed", ARG_SIZE, &opt.seed, "other items" },
     { "show", ARG_FLAG, &opt.show, "print the values before and after" },
@@ -94,7 +94,8 @@ struct parts {
 
 struct exchange {
     const struct world *world;
-    int owners; /* that I have items for: the ranks behind me, on a ring */
+    uint32_t owners; /* that I have items for: the ranks behind me, on a ring */
+    uint64_t most;   /* items that a rank sends or gets, whichever is more */
     struct parts out, in;
     MPI_Datatype item, *types; /* one for all, and the same for each rank */
     MPI_Request *requests;
@@ -136,7 +137,7 @@ static void sparse(const struct exchange *e)
 static const struct variant {
     const char *name;
     void (*send_items)(const struct exchange *e);
-} variants[] = { { "v", v }, { "w", w }, { "sparse", sparse } };
+} variants[] = { { "sparse", sparse }, { "v", v }, { "w", w } };
 
 /* The exclusive prefix sums of the counts. */
 static void set_starts(struct parts *parts, int size)
@@ -144,7 +145,7 @@ static void set_starts(struct parts *parts, int size)
     parts->total = 0;
     for (int rank = 0; rank < size; rank++) {
         parts->starts[rank] = (int)parts->total;
-        parts->byte_starts[rank] = (int)(parts->total * sizeof(struct item)); /* see run_limits */
+        parts->byte_starts[rank] = (int)(parts->total * sizeof(struct item)); /* see check_limits */
         parts->total += (uint64_t)parts->counts[rank];
     }
 }
@@ -178,43 +179,48 @@ static void exchange(void *arg)
 
 /* ---- Items ---- */
 
-static uint64_t mix(uint64_t a, uint64_t b, uint64_t c)
+/* A number below `end` that is a function of the others. */
+static uint32_t drawn(uint64_t a, uint64_t b, uint64_t c, uint32_t end)
 {
     const uint64_t words[] = { a, b, c, opt.seed };
 
-    return digest(words, sizeof words);
+    return (uint32_t)(digest(words, sizeof words) % end);
 }
 
 static uint32_t value_of(uint32_t from, uint32_t to, uint32_t number)
 {
-    return to * VALUES + (uint32_t)(mix(from, to, number) % VALUES);
+    return to * VALUES + drawn(from, to, number, VALUES);
 }
 
 /* Item i that this rank makes. `counts` says how many each owner has already. */
 static struct item make_item(const struct exchange *e, size_t i, int *counts)
 {
     const uint32_t from = (uint32_t)e->world->rank, size = (uint32_t)e->world->size;
-    const uint32_t behind = 1 + (uint32_t)(mix(from, i, size) % (uint64_t)e->owners);
-    const uint32_t to = (from + behind) % size, number = (uint32_t)counts[to]++;
+    const uint32_t to = (from + 1 + drawn(from, i, size, e->owners)) % size;
+    const uint32_t number = (uint32_t)counts[to]++;
 
     return (struct item){ value_of(from, to, number), from, to, number };
 }
 
 /* A counting sort by owner, which is known from the value. */
-static void sort_items(struct parts *out, const struct item *made, int size)
+static void sort_items(const struct exchange *e, const struct item *made)
 {
-    int *const next = out->byte_starts; /* set_starts() sets them again */
+    const size_t bytes = (size_t)e->world->size * sizeof(int);
+    int *const next = world_alloc(e->world, bytes, 1);
 
-    memcpy(next, out->starts, (size_t)size * sizeof *next);
-    for (uint64_t i = 0; i < out->total; i++)
-        out->items[next[made[i].value / VALUES]++] = made[i];
-    set_starts(out, size);
+    memcpy(next, e->out.starts, bytes);
+    for (uint64_t i = 0; i < e->out.total; i++)
+        e->out.items[next[made[i].value / VALUES]++] = made[i];
+    free(next);
 }
 
-static void show(const struct exchange *e, const char *when, const struct item *items, uint64_t count)
+static void show(const struct exchange *e, const char *when, const struct item *items,
+                 uint64_t count)
 {
     uint64_t values[SHOW_MOST];
 
+    if (!opt.show)
+        return;
     for (uint64_t i = 0; i < count && i < SHOW_MOST; i++)
         values[i] = items[i].value;
     show_elements(e->world, when, values, count);
@@ -230,19 +236,17 @@ static void make_items(struct exchange *e)
     for (size_t i = 0; i < count; i++)
         made[i] = make_item(e, i, e->out.counts);
     set_starts(&e->out, size);
-    if (opt.show)
-        show(e, "made  ", made, count);
+    show(e, "made  ", made, count);
     e->out.items = world_alloc(e->world, count, sizeof *e->out.items);
-    sort_items(&e->out, made, size);
+    sort_items(e, made);
     free(made);
-    if (opt.show)
-        show(e, "sorted", e->out.items, count);
+    show(e, "sorted", e->out.items, count);
     const int rank = first_with_items(&e->out, size);
     if (arg_is(opt.fault, "drop") && rank >= 0)
         e->out.counts[rank]--;
 }
 
-/* Each item in its place, as its stamp says; as many in all as were made; nothing written behind. */
+/* Each item in its place, as its stamp says; as many as were made; nothing written behind them. */
 static struct verdict check(const struct exchange *e)
 {
     const struct world *world = e->world;
@@ -295,7 +299,7 @@ static void exchange_open(struct exchange *e, const struct world *world, size_t 
 {
     const size_t size = (size_t)world->size;
 
-    *e = (struct exchange){ .world = world, .owners = (int)((size * density + 99) / 100) };
+    *e = (struct exchange){ .world = world, .owners = (uint32_t)((size * density + 99) / 100) };
     MPI_Type_contiguous(sizeof(struct item) / sizeof(uint32_t), MPI_UINT32_T, &e->item);
     MPI_Type_commit(&e->item);
     e->types = world_alloc(world, size, sizeof *e->types);
@@ -307,6 +311,10 @@ static void exchange_open(struct exchange *e, const struct world *world, size_t 
     make_items(e);
     exchange_counts(e);
     e->in.items = world_alloc(world, (size_t)e->in.total + 1, sizeof *e->in.items);
+    const int64_t mine = (int64_t)(e->in.total > e->out.total ? e->in.total : e->out.total);
+    int64_t most;
+    MPI_Allreduce(&mine, &most, 1, MPI_INT64_T, MPI_MAX, world->comm);
+    e->most = (uint64_t)most;
 }
 
 static void exchange_close(struct exchange *e)
@@ -318,18 +326,18 @@ static void exchange_close(struct exchange *e)
     MPI_Type_free(&e->item);
 }
 
-static void add_row(struct world *world, const char *variant, size_t density, uint64_t most,
-                    const struct timing *timing, bool right)
+static void add_row(struct world *world, const struct exchange *e, const struct variant *variant,
+                    size_t density, const struct timing *timing, bool right)
 {
     struct record row = world->program.record;
 
-    record_text(&row, "variant", variant);
+    record_text(&row, "variant", variant->name);
     record_int(&row, "density", (int64_t)density);
     record_int(&row, "count", (int64_t)opt.count);
     row.aside = true;
     record_bool(&row, "known", opt.known);
     row.aside = false;
-    timing_fields(&row, timing, most * sizeof(struct item), right);
+    timing_fields(&row, timing, e->most * sizeof(struct item), right);
     record_bool(&row, "verified", right);
     program_row(&world->program, &row);
 }
@@ -337,22 +345,18 @@ static void add_row(struct world *world, const char *variant, size_t density, ui
 static struct verdict run_variant(struct world *world, struct exchange *e,
                                   const struct variant *variant, size_t density)
 {
-    const int64_t mine = (int64_t)(e->in.total > e->out.total ? e->in.total : e->out.total);
     struct timing timing = { .start = opt.timing.start };
-    int64_t most;
 
-    MPI_Allreduce(&mine, &most, 1, MPI_INT64_T, MPI_MAX, world->comm);
     memset(e->in.items, 0, ((size_t)e->in.total + 1) * sizeof *e->in.items);
     e->send_items = variant->send_items;
     exchange(e);
-    if (opt.show)
-        show(e, variant->name, e->in.items, e->in.total);
+    show(e, variant->name, e->in.items, e->in.total);
     struct verdict verdict = check(e);
     if (verdict.right) {
-        timing = timing_run(world, &opt.timing, (uint64_t)most * sizeof *e->in.items, exchange, e);
+        timing = timing_run(world, &opt.timing, e->most * sizeof(struct item), exchange, e);
         verdict = check(e);
     }
-    add_row(world, variant->name, density, (uint64_t)most, &timing, verdict.right);
+    add_row(world, e, variant, density, &timing, verdict.right);
     return verdict;
 }
 
@@ -374,26 +378,27 @@ static enum status run(struct world *world)
     program_fault(&world->program, opt.fault, verdict.right, "there are no items");
     if (!verdict.right)
         return program_verdict(&world->program, false, "%s", verdict.wrong);
-    return program_verdict(&world->program, true, "%zu items of each of %d rank%s, for %s %% of the "
-                           "ranks, each arrived once at its owner", opt.count, world->size,
+    return program_verdict(&world->program, true, "%zu items of each of %d rank%s, for %s %% of "
+                           "the ranks, each arrived once at its owner", opt.count, world->size,
                            world->size == 1 ? "" : "s", range_text(&opt.density, densities));
 }
 
 /* Everything may go to one rank, and its displacements are int. */
-static enum status run_limits(struct world *world)
+static enum status check_limits(struct world *world)
 {
     const bool in_bytes = arg_is(opt.variant, "w") || arg_is(opt.variant, "all");
-    const size_t most =
-        INT_MAX / (size_t)world->size / (in_bytes ? sizeof(struct item) : 1);
+    const size_t most = INT_MAX / (size_t)world->size / (in_bytes ? sizeof(struct item) : 1);
 
     if (opt.density.to > 100)
         return world_usage(world, "--density %zu: it is in percent: give at most 100",
                            opt.density.to);
+    if (opt.count > most && in_bytes)
+        return world_usage(world, "--count %zu: all may go to one rank, and displacements are int, "
+                           "with --variant w in bytes: give at most %zu, or another variant",
+                           opt.count, most);
     if (opt.count > most)
-        return world_usage(world, "--count %zu: all may go to one rank, and its displacements are "
-                           "int%s: give at most %zu%s", opt.count,
-                           in_bytes ? ", in bytes with --variant w" : "", most,
-                           in_bytes ? ", or another variant" : "");
+        return world_usage(world, "--count %zu: all may go to one rank, and displacements are int: "
+                           "give at most %zu", opt.count, most);
     return PASS;
 }
 
@@ -403,7 +408,7 @@ int main(int argc, char **argv)
     enum status status = world_open(&world, argc, argv, MPI_THREAD_SINGLE, 1, options);
 
     if (status == PASS)
-        status = run_limits(&world);
+        status = check_limits(&world);
     if (status == PASS)
         status = world_agree(&world, program_plot(&world.program, &plot));
     if (status == PASS)
