@@ -22,7 +22,8 @@
  *
  * Run:     make run P=alltoallv N=4 ARGS="--count 6 --density 50 --variant v --show"
  * Try:     --count 6 --show: which items come from which rank?
- * Try:     --density 12:100 --count 100 --plot alltoallv.svg on 8 ranks: when does sparse pay?
+ * Try:     --density 12:100 --count 100 --plot alltoallv.svg on 8 ranks: does sparse pay?
+ * Try:     the same with --known: what does it cost that nobody knows the counts?
  * Try:     --variant v --fault counts: what does the library say?
  * Test:    -n 1 --show
  * Test:    -n 3 --count 1 --density 0:100
@@ -54,14 +55,14 @@ static struct {
     const char *variant, *fault;
     bool known, show;
     struct timing_options timing;
-} opt = { .count = 1000, .density = { 25, 100 }, .variant = "all", .timing = TIMING_DEFAULTS };
+} opt = { .count = 1000, .density = { 50, 50 }, .variant = "all", .timing = TIMING_DEFAULTS };
 
 static struct plot plot = {
     .title = "Items to their owners",
     .x = "density", .x_label = "ranks that a rank has items for (%)",
     .y = "median_s", .low = "p10_s", .high = "p90_s",
     .y_label = "until the last rank has left (us): median, p10 to p90",
-    .series = "variant",
+    .series = "variant", .linear_x = true, .linear_y = true,
 };
 
 static const struct arg options[] = {

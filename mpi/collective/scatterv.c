@@ -35,7 +35,6 @@
  * Test(1): -n 3 --count 1000 --gap 1 --order reverse --in-place --fault bytes
  * Test(1): -n 2 --shape one --gap 2 --fault packed
  * Test:    -n 3 --count 5 --fault packed
- * Test:    -n 1 --fault bytes
  * Test(2): -n 1 --count 3G
  * Test(2): -n 2 --count 1 --gap 2G
  * Test(2): -n 2 --count 100M --fault bytes
