@@ -151,7 +151,7 @@ static void set_starts(struct parts *parts, int size)
     }
 }
 
-/* The first rank that takes part in a fault, or -1. */
+/* The first rank that there are items for, or from; -1 if there are none. A fault strikes there. */
 static int first_with_items(const struct parts *parts, int size)
 {
     for (int rank = 0; rank < size; rank++)
@@ -251,12 +251,12 @@ static void make_items(struct exchange *e)
 static struct verdict check(const struct exchange *e)
 {
     const struct world *world = e->world;
-    const struct item *item = e->in.items, nothing = { 0 };
+    const struct item nothing = { 0 };
     uint64_t sums[2] = { e->out.total, 0 }, wrong = UINT64_MAX;
     int from = 0;
 
     for (int rank = 0; rank < world->size; rank++) {
-        item = e->in.items + e->in.starts[rank];
+        const struct item *item = e->in.items + e->in.starts[rank];
         for (int i = 0; i < e->in.counts[rank]; i++, item++, sums[1]++)
             if (wrong == UINT64_MAX &&
                 (item->from != (uint32_t)rank || item->to != (uint32_t)world->rank ||
@@ -379,9 +379,10 @@ static enum status run(struct world *world)
     program_fault(&world->program, opt.fault, verdict.right, "there are no items");
     if (!verdict.right)
         return program_verdict(&world->program, false, "%s", verdict.wrong);
-    return program_verdict(&world->program, true, "%zu items of each of %d rank%s, for %s %% of "
-                           "the ranks, each arrived once at its owner", opt.count, world->size,
-                           world->size == 1 ? "" : "s", range_text(&opt.density, densities));
+    return program_verdict(&world->program, true, "items of %d rank%s, up to %zu of each, for %s %% "
+                           "of the ranks: each item once, at its owner", world->size,
+                           world->size == 1 ? "" : "s", opt.count,
+                           range_text(&opt.density, densities));
 }
 
 /* Everything may go to one rank, and its displacements are int. */
