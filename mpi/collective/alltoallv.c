@@ -379,8 +379,8 @@ static enum status run(struct world *world)
     program_fault(&world->program, opt.fault, verdict.right, "there are no items");
     if (!verdict.right)
         return program_verdict(&world->program, false, "%s", verdict.wrong);
-    return program_verdict(&world->program, true, "items of %d rank%s, up to %zu of each, for %s %% "
-                           "of the ranks: each item once, at its owner", world->size,
+    return program_verdict(&world->program, true, "items of %d rank%s, up to %zu of each, for %s "
+                           "%% of the ranks: each item once, at its owner", world->size,
                            world->size == 1 ? "" : "s", opt.count,
                            range_text(&opt.density, densities));
 }
