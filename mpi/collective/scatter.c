@@ -49,6 +49,7 @@
 #include "local/lib/data.h"
 #include "local/lib/file.h"
 #include "local/lib/memory.h"
+#include "mpi/lib/blocks.h"
 #include "mpi/lib/coll/bound.h"
 #include "mpi/lib/coll/scatter.h"
 #include "mpi/lib/compare.h"
@@ -78,8 +79,7 @@ static const struct arg options[] = {
 struct scatter {
     struct world *world;
     MPI_Datatype type;
-    int *counts, *starts; /* one entry a rank, in units of `type` */
-    bool even;            /* all counts are the same */
+    struct blocks blocks; /* in units of `type` */
     void *all;            /* the whole array, on the root only */
     void *block;          /* my part of it, or MPI_IN_PLACE */
     uint64_t *guarded;    /* elements: my part with a guard word on both sides */
@@ -90,42 +90,16 @@ static int scatter(void *arg, const struct coll_algorithm *algorithm,
                    const struct coll_options *coll)
 {
     const struct scatter *s = arg;
-    const int mine = s->counts[s->world->rank];
+    const int mine = s->blocks.counts[s->world->rank];
 
     if (algorithm)
-        return algorithm->scatter(s->all, s->counts, s->type, s->block, opt.root, s->world->comm,
+        return algorithm->scatter(s->all, s->blocks.counts, s->type, s->block, opt.root, s->world->comm,
                                   coll);
-    if (s->even)
+    if (s->blocks.even)
         return MPI_Scatter(s->all, mine, s->type, s->block, mine, s->type, opt.root,
                            s->world->comm);
-    return MPI_Scatterv(s->all, s->counts, s->starts, s->type, s->block, mine, s->type, opt.root,
+    return MPI_Scatterv(s->all, s->blocks.counts, s->blocks.starts, s->type, s->block, mine, s->type, opt.root,
                         s->world->comm);
-}
-
-/* Cuts `total` units of `type` into one block a rank. */
-static struct scatter scatter_open(struct world *w, uint64_t total, MPI_Datatype type)
-{
-    const uint64_t size = (uint64_t)w->size;
-    struct scatter s = {
-        .world = w,
-        .type = type,
-        .counts = world_alloc(w, (size_t)size, sizeof *s.counts),
-        .starts = world_alloc(w, (size_t)size, sizeof *s.starts),
-        .even = total % size == 0,
-    };
-
-    for (uint64_t rank = 0; rank < size; rank++) {
-        const struct block block = block_of(total, size, rank);
-        s.counts[rank] = (int)block.count;
-        s.starts[rank] = (int)block.start;
-    }
-    return s;
-}
-
-static void scatter_close(struct scatter *s)
-{
-    free(s->starts);
-    free(s->counts);
 }
 
 static void tell_blocks(struct world *w, const char *units, uint64_t total)
@@ -148,7 +122,7 @@ static void fields(const void *arg, struct record *row)
 {
     const struct scatter *s = arg;
 
-    record_text(row, "call", s->even ? "MPI_Scatter" : "MPI_Scatterv");
+    record_text(row, "call", s->blocks.even ? "MPI_Scatter" : "MPI_Scatterv");
     record_int(row, "count", (int64_t)s->count);
 }
 
@@ -161,10 +135,10 @@ static void make_fault(struct scatter *s, uint64_t total, uint64_t bytes)
 
     if (arg_is(opt.fault, "drop")) {
         for (uint64_t rank = 0; rank < size; rank++) {
-            s->counts[rank] = (int)(total / size);
-            s->starts[rank] = (int)(rank * (total / size));
+            s->blocks.counts[rank] = (int)(total / size);
+            s->blocks.starts[rank] = (int)(rank * (total / size));
         }
-        s->even = true;
+        s->blocks.even = true;
         strikes = total % size > 0;
     } else if (arg_is(opt.fault, "corrupt")) {
         strikes = bytes > 0;
@@ -181,7 +155,7 @@ static const uint64_t guard = UINT64_C(0xdeadbeefdeadbeef);
 /* This rank's block: with --in-place the root's stays in the array. */
 static uint64_t *my_block(const struct scatter *s)
 {
-    return s->block == MPI_IN_PLACE ? (uint64_t *)s->all + s->starts[s->world->rank]
+    return s->block == MPI_IN_PLACE ? (uint64_t *)s->all + s->blocks.starts[s->world->rank]
                                     : s->guarded + 1;
 }
 
@@ -191,13 +165,14 @@ static uint64_t open_elements(void *arg, uint64_t bytes)
     struct world *const w = s->world;
     const bool root = w->rank == opt.root;
 
-    *s = scatter_open(w, bytes / sizeof(uint64_t), MPI_UINT64_T);
     s->count = bytes / sizeof(uint64_t);
+    s->blocks = blocks_open(w, s->count);
+    s->type = MPI_UINT64_T;
     s->all = root ? world_alloc(w, s->count, sizeof(uint64_t)) : NULL;
     if (root)
         elements_fill(s->all, 0, s->count, opt.seed);
     make_fault(s, s->count, bytes);
-    s->guarded = world_alloc(w, (size_t)s->counts[w->rank] + 2, sizeof(uint64_t));
+    s->guarded = world_alloc(w, (size_t)s->blocks.counts[w->rank] + 2, sizeof(uint64_t));
     s->block = root && opt.in_place ? MPI_IN_PLACE : (void *)(s->guarded + 1);
     return bytes;
 }
@@ -208,13 +183,13 @@ static void close_elements(void *arg)
 
     free(s->guarded);
     free(s->all);
-    scatter_close(s);
+    blocks_close(&s->blocks);
 }
 
 static void clear_elements(void *arg)
 {
     const struct scatter *s = arg;
-    const uint64_t held = (uint64_t)s->counts[s->world->rank];
+    const uint64_t held = (uint64_t)s->blocks.counts[s->world->rank];
 
     memset(s->guarded, 0, (held + 2) * sizeof *s->guarded);
     s->guarded[0] = s->guarded[held + 1] = guard;
@@ -225,7 +200,7 @@ static struct verdict check_elements(void *arg)
 {
     const struct scatter *s = arg;
     const struct world *const w = s->world;
-    const uint64_t start = (uint64_t)s->starts[w->rank], held = (uint64_t)s->counts[w->rank];
+    const uint64_t start = (uint64_t)s->blocks.starts[w->rank], held = (uint64_t)s->blocks.counts[w->rank];
     const bool intact = s->guarded[0] == guard && s->guarded[held + 1] == guard;
     struct verdict verdict = verify_elements(w, my_block(s), start, held, opt.seed);
 
@@ -241,7 +216,7 @@ static void show_blocks(void *arg, const char *when)
     if (strcmp(when, "before") == 0)
         show_elements(s->world, when, s->all, s->count);
     else
-        show_elements(s->world, when, my_block(s), (uint64_t)s->counts[s->world->rank]);
+        show_elements(s->world, when, my_block(s), (uint64_t)s->blocks.counts[s->world->rank]);
 }
 
 static enum status run_elements(struct world *w)
@@ -284,8 +259,8 @@ static struct part part_of(const void *bytes, uint64_t count)
 /* The bytes of a file in block `rank`: the last unit may be cut short by its end. */
 static struct block bytes_of(const struct scatter *s, int rank, uint64_t unit, uint64_t length)
 {
-    const uint64_t start = (uint64_t)s->starts[rank] * unit;
-    const uint64_t count = (uint64_t)s->counts[rank] * unit;
+    const uint64_t start = (uint64_t)s->blocks.starts[rank] * unit;
+    const uint64_t count = (uint64_t)s->blocks.counts[rank] * unit;
     const uint64_t left = start < length ? length - start : 0;
 
     return (struct block){ start, count < left ? count : left };
@@ -371,8 +346,9 @@ static enum status run_file(struct world *w)
     MPI_Datatype type;
     MPI_Type_contiguous((int)unit, MPI_BYTE, &type);
     MPI_Type_commit(&type);
-    struct scatter s = scatter_open(w, (length + unit - 1) / unit, type);
-    unsigned char *block = root ? NULL : world_alloc(w, (size_t)s.counts[w->rank], (size_t)unit);
+    struct scatter s = { .world = w, .type = type, .count = length,
+                         .blocks = blocks_open(w, (length + unit - 1) / unit) };
+    unsigned char *block = root ? NULL : world_alloc(w, (size_t)s.blocks.counts[w->rank], (size_t)unit);
     s.all = all;
     s.block = root ? MPI_IN_PLACE : block; /* the root holds the file once */
 
@@ -386,7 +362,6 @@ static enum status run_file(struct world *w)
     if (unit > 1)
         snprintf(unit_name, sizeof unit_name, "units of %" PRIu64 " bytes", unit);
     tell_blocks(w, unit_name, units);
-    s.count = length;
     make_fault(&s, units, length);
     const struct timing timing = timing_run(w, &opt.compare.timing, length, scatter_file, &s);
     const struct block mine = bytes_of(&s, w->rank, unit, length);
@@ -400,7 +375,7 @@ static enum status run_file(struct world *w)
     free(expected);
     free(block);
     free(all);
-    scatter_close(&s);
+    blocks_close(&s.blocks);
     MPI_Type_free(&type);
     if (!verdict.right)
         return program_verdict(&w->program, false, "%s", verdict.wrong);
