@@ -139,9 +139,9 @@ static double ring_secs(const struct coll_case *c)
     return 2 * (c->ranks - 1) * c->cost.a + share * c->bytes * (2 * c->cost.b + c->cost.c);
 }
 
-int coll_allreduce_rabenseifner(const void *sendbuf, void *recvbuf, int count,
-                                MPI_Datatype datatype, MPI_Op op, MPI_Comm comm,
-                                const struct coll_options *options)
+static int allreduce_rabenseifner(const void *sendbuf, void *recvbuf, int count,
+                                  MPI_Datatype datatype, MPI_Op op, MPI_Comm comm,
+                                  const struct coll_options *options)
 {
     const struct coll_team *team = coll_team(comm);
 
@@ -178,7 +178,7 @@ const struct coll_algorithm coll_allreduce_algorithms[] = {
     { .name = "recursive_doubling", .allreduce = coll_allreduce_recursive_doubling,
       .secs = recursive_doubling_secs },
     { .name = "ring", .allreduce = allreduce_ring, .needs = COLL_COMMUTATIVE, .secs = ring_secs },
-    { .name = "rabenseifner", .allreduce = coll_allreduce_rabenseifner,
+    { .name = "rabenseifner", .allreduce = allreduce_rabenseifner,
       .needs = COLL_COMMUTATIVE, .secs = rabenseifner_secs },
     { .name = "shared", .allreduce = coll_allreduce_shared, .needs = COLL_SHARED },
     { .name = NULL },

@@ -25,6 +25,6 @@
 
 extern const struct coll_algorithm coll_allreduce_algorithms[];
 
-coll_allreduce coll_allreduce_recursive_doubling, coll_allreduce_rabenseifner;
+coll_allreduce coll_allreduce_recursive_doubling; /* what `shared` falls back to */
 
 #endif

@@ -207,7 +207,7 @@ static double scatter_allgather_secs(const struct coll_case *c)
 
 /* What a rank holds doubles with each partner. Of the pairs that are folded into one the odd rank
  * looks on, and gets the whole at the end. */
-int coll_bcast_scatter_doubling(void *buffer, int count, MPI_Datatype datatype, int root,
+static int bcast_scatter_doubling(void *buffer, int count, MPI_Datatype datatype, int root,
                                   MPI_Comm comm, const struct coll_options *options)
 {
     const struct coll_team *team = coll_team(comm);
@@ -252,7 +252,7 @@ const struct coll_algorithm coll_bcast_algorithms[] = {
     { .name = "binary", .bcast = bcast_binary, .secs = binary_secs },
     { .name = "scatter_allgather", .bcast = bcast_scatter_allgather,
       .secs = scatter_allgather_secs },
-    { .name = "scatter_doubling", .bcast = coll_bcast_scatter_doubling, .secs = scatter_doubling_secs },
+    { .name = "scatter_doubling", .bcast = bcast_scatter_doubling, .secs = scatter_doubling_secs },
     { .name = "shared", .bcast = coll_bcast_shared, .needs = COLL_SHARED },
     { .name = NULL },
 };

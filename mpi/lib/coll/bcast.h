@@ -27,6 +27,6 @@
 extern const struct coll_algorithm coll_bcast_algorithms[];
 
 /* For operations that end with one. */
-coll_bcast coll_bcast_linear, coll_bcast_binomial, coll_bcast_scatter_doubling;
+coll_bcast coll_bcast_linear, coll_bcast_binomial;
 
 #endif

@@ -17,7 +17,7 @@
 enum {
     SELF_BYTES = 4096,     /* vectors that each rank combines for itself */
     STRIP_BYTES = 8192,    /* combined at a time, so that the sum stays in the nearest cache */
-    LONG_BYTES = 32 << 10, /* between leaders: bandwidth counts, not the number of messages */
+    START_BYTES = 16 << 10, /* that networks move while a message starts, where it is not known */
 };
 
 /* How the elements of a datatype lie in memory, and how many fit into part of a slot. */
@@ -351,9 +351,24 @@ int coll_barrier_shared(MPI_Comm comm, const struct coll_options *options)
     return status;
 }
 
-static coll_bcast *leaders_bcast(size_t bytes)
+/* To combine a byte takes about this part of the time to send it. */
+static const double combined_share = 0.25;
+
+/* What the model says is the quickest way between the leaders, of those that keep the order if they
+ * must. */
+static const struct coll_algorithm *quickest(const struct coll_algorithm *algorithms, int ranks,
+                                             size_t bytes, bool in_order,
+                                             const struct coll_options *options)
 {
-    return bytes < LONG_BYTES ? coll_bcast_binomial : coll_bcast_scatter_doubling;
+    const double start = options->start_bytes > 0 ? options->start_bytes : START_BYTES;
+    const struct coll_case c = { { start, 1, combined_share }, ranks, (double)bytes, options };
+    const struct coll_algorithm *best = NULL;
+
+    for (const struct coll_algorithm *a = algorithms; a->name; a++)
+        if (a->secs && !(in_order && (a->needs & COLL_COMMUTATIVE)) &&
+            (!best || a->secs(&c) < best->secs(&c)))
+            best = a;
+    return best;
 }
 
 int coll_bcast_shared(void *buffer, int count, MPI_Datatype datatype, int root, MPI_Comm comm,
@@ -366,9 +381,10 @@ int coll_bcast_shared(void *buffer, int count, MPI_Datatype datatype, int root, 
 
     if (!w)
         return -1;
-    coll_bcast *const between = leaders_bcast((size_t)count * layout.size);
     if (!fits(w, &layout, 1))
-        return between(buffer, count, datatype, root, comm, options);
+        return coll_bcast_binomial(buffer, count, datatype, root, comm, options);
+    coll_bcast *const between = quickest(coll_bcast_algorithms, team->nodes,
+                                         (size_t)count * layout.size, false, options)->bcast;
     const int node = team->node_of[team->rank], root_node = team->node_of[root];
     if (node == root_node)
         node_bcast(w, buffer, count, &layout, team->place_of[root], options);
@@ -377,6 +393,15 @@ int coll_bcast_shared(void *buffer, int count, MPI_Datatype datatype, int root, 
     if (node != root_node)
         node_bcast(w, buffer, count, &layout, 0, options);
     return status;
+}
+
+static int leader_of(const struct coll_team *team, int node)
+{
+    int rank = 0;
+
+    while (team->node_of[rank] != node)
+        rank++;
+    return rank;
 }
 
 /* The blocks of a node's ranks within an array of those of all. */
@@ -427,13 +452,11 @@ static int root_and_leaders(const struct coll_team *team, void *all, const int c
                             MPI_Datatype datatype, int root, bool gather)
 {
     for (int node = 0; node < team->nodes; node++) {
+        const int leader = leader_of(team, node);
         struct node_blocks b;
-        int leader = 0;
 
         if (node == team->node_of[root])
             continue;
-        while (team->node_of[leader] != node)
-            leader++;
         if (blocks_open(&b, team, counts, node))
             return -1;
         MPI_Datatype type = blocks_type(&b, team->node_sizes[node], datatype);
@@ -647,13 +670,19 @@ int coll_reduce_shared(const void *sendbuf, void *recvbuf, int count, MPI_Dataty
     if (status == 0)
         status = reduce_on_node(w, mine, sum, count, &layout, op, 0, options);
     if (status == 0 && team->node_rank == 0) {
-        status = coll_reduce_binomial(team->node_of[team->rank] == root_node ? MPI_IN_PLACE : sum,
-                                      sum, count, datatype, op, root_node, team->leaders, options);
+        int commutes;
+        MPI_Op_commutative(op, &commutes);
+        coll_reduce *const between = quickest(coll_reduce_algorithms, team->nodes,
+                                              (size_t)count * layout.size, !commutes,
+                                              options)->reduce;
+        status = between(team->node_of[team->rank] == root_node ? MPI_IN_PLACE : sum, sum, count,
+                         datatype, op, root_node, team->leaders, options);
         if (team->node_of[team->rank] == root_node && !root_leads)
             MPI_Send(sum, count, datatype, root, 0, team->comm);
     }
     if (status == 0 && team->rank == root && !root_leads)
-        MPI_Recv(recvbuf, count, datatype, MPI_ANY_SOURCE, 0, team->comm, MPI_STATUS_IGNORE);
+        MPI_Recv(recvbuf, count, datatype, leader_of(team, root_node), 0, team->comm,
+                 MPI_STATUS_IGNORE);
     if (sum != recvbuf)
         coll_free(sum, datatype);
     return status;
@@ -675,11 +704,11 @@ int coll_allreduce_shared(const void *sendbuf, void *recvbuf, int count, MPI_Dat
                                                  options);
     if (team->nodes == 1)
         return reduce_on_node(w, mine, recvbuf, count, &layout, op, EVERYBODY, options);
-    int status = reduce_on_node(w, mine, recvbuf, count, &layout, op, 0, options);
     MPI_Op_commutative(op, &commutes);
-    coll_allreduce *const between = commutes && (size_t)count * layout.size >= LONG_BYTES
-                                        ? coll_allreduce_rabenseifner
-                                        : coll_allreduce_recursive_doubling;
+    coll_allreduce *const between = quickest(coll_allreduce_algorithms, team->nodes,
+                                             (size_t)count * layout.size, !commutes,
+                                             options)->allreduce;
+    int status = reduce_on_node(w, mine, recvbuf, count, &layout, op, 0, options);
     if (status == 0 && team->node_rank == 0)
         status = between(MPI_IN_PLACE, recvbuf, count, datatype, op, team->leaders, options);
     node_bcast(w, recvbuf, count, &layout, 0, options);

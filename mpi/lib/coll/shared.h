@@ -16,14 +16,14 @@
  * once. The operands keep the order of ranks. Vectors of up to 4 KiB each rank combines for itself.
  *
  * Over several nodes the first rank of each is its leader: data goes within the node, between the
- * leaders (bcast and reduce binomially, of long vectors as scatter_doubling and rabenseifner;
- * allgather by a ring; scatter and gather directly from and to the root), and within the nodes
- * again.
+ * leaders (bcast and reductions by the algorithm that the model says is the quickest, allgather by a
+ * ring, scatter and gather directly from and to the root), and within the nodes again.
  *
  * The window is made at the first call on a communicator (collective), kept as an attribute of it
  * and freed with it. A rank that waits spins for some microseconds, then yields its core each time;
  * where a node has more ranks than CPUs, at once. While it waits it also lets MPI make progress.
- * Elements of a datatype that are too long for a slot go as the algorithm of the leaders would.
+ * Elements that are too long for a slot, and reductions of elements with gaps, go by another
+ * algorithm (binomial, pairwise, recursive doubling).
  */
 #ifndef MPI_LIB_COLL_SHARED_H
 #define MPI_LIB_COLL_SHARED_H

@@ -9,7 +9,7 @@
 /* Where cores are shared, a slot holds much, because each step costs changes of process; otherwise
  * the slots of a rank should stay in its core's cache. */
 enum { SLOT_BYTES = 32 << 10, SLOT_BYTES_CROWDED = 256 << 10 };
-enum { SPINS = 2000, SPINS_CROWDED = 20, SPINS_A_PROBE = 256 };
+enum { SPINS = 100, SPINS_CROWDED = 20, SPINS_A_PROBE = 256 };
 
 static bool more_ranks_than_cpus(MPI_Comm node, int size)
 {
