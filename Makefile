@@ -4,14 +4,16 @@
 #   make deps run | deps check    installs what the other goals on the line need, then does them
 #   make [MPI=openmpi|mpich] [CC=gcc|clang] [MODE=debug|asan|tsan] [NATIVE=1]
 #   make run P=PROGRAM N=RANKS T=THREADS ARGS="..."       make check [TEST=path ...]
+#   make simulate P=bcast N=1000 [PLATFORM=fat-tree|torus|ethernet] ARGS="..."     on SimGrid
 #   make list | stress | bench | install [PREFIX= DESTDIR=] | format | tidy | clean
 
 VERSION := 0.1.0
 ifeq ($(origin CC),default)
 CC := gcc
 endif
-MPICC   := $(or $(shell command -v mpicc$(MPI:%=.%)),mpicc)
-BUILD   := build$(if $(filter mpich,$(MPI)),-mpich)$(if $(findstring clang,$(CC)),-clang)$(MODE:%=-%)
+sim     := $(filter sim,$(MPI))
+MPICC   := $(if $(sim),smpicc,$(or $(shell command -v mpicc$(MPI:%=.%)),mpicc))
+BUILD   := build$(if $(filter mpich sim,$(MPI)),-$(MPI))$(if $(findstring clang,$(CC)),-clang)$(MODE:%=-%)
 PREFIX  := /usr/local
 P := scatter
 
@@ -50,6 +52,11 @@ absent  := $(filter-out $(present),$(topics))
 programs := $(patsubst %.c,%,$(wildcard $(addsuffix /*.c,$(filter-out %/lib,$(present)))))
 units    := $(patsubst %.c,%,$(wildcard tests/unit/local/*.c \
             $(if $(has_mpi),tests/unit/mpi/*.c) $(if $(filter hybrid/lib,$(present)),tests/unit/hybrid/*.c)))
+# MPI=sim: what SimGrid simulates, the MPI programs without what it lacks (`Simulated: no, WHY`).
+ifneq ($(sim),)
+programs := $(filter-out $(basename $(shell grep -l '^ \* Simulated: no' mpi/*/*.c)),$(filter mpi/%,$(programs)))
+units    := tests/unit/mpi/coll
+endif
 
 # ---- How it is built. No -march=native: login and compute nodes differ; NATIVE=1 asks for it.
 # Tables of options leave the fields that do not apply to zero. Constants such as
@@ -57,7 +64,7 @@ units    := $(patsubst %.c,%,$(wildcard tests/unit/local/*.c \
 addresses := -Wno-stringop-overflow -Wno-stringop-overread
 warnings := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
             -Wno-missing-field-initializers $(if $(findstring clang,$(CC)),,$(addresses))
-CFLAGS   := $(if $(filter debug,$(MODE)),-O0,-O2) -g
+CFLAGS   := $(if $(filter debug,$(MODE)),-O0,-O2) $(if $(sim),-DSIMULATED,-g)
 flags     = -std=c17 -D_XOPEN_SOURCE=700 -I. -pthread -MMD -MP $(warnings) \
             -DLOCKSTEP_VERSION='"$(VERSION)"' $(has_jansson:yes=-DHAVE_JANSSON) \
             $(has_png:yes=-DHAVE_PNG) $(flags_$(MODE)) \
@@ -70,7 +77,7 @@ libraries_hybrid := hybrid/lib mpi/lib local/lib
 
 # The layer of layer/topic/program, also of tests/unit/layer/program: who compiles and links it.
 layer    = $(firstword $(subst /, ,$(patsubst tests/unit/%,%,$(1))))
-compiler = $(if $(filter local,$(call layer,$(1))),$(CC),OMPI_CC='$(CC)' MPICH_CC='$(CC)' $(MPICC))
+compiler = $(if $(sim),smpicc,$(if $(filter local,$(call layer,$(1))),$(CC),OMPI_CC='$(CC)' MPICH_CC='$(CC)' $(MPICC)))
 openmp   = $(if $(filter openmp,$(call needs,$(call layer,$(1))) $(call needs,$(patsubst %/,%,$(dir $(1))))),-fopenmp)
 archives = $(patsubst %,$(BUILD)/%.a,$(filter $(present),$(libraries_$(call layer,$(1)))))
 linked   = -lm $(has_jansson:yes=-ljansson) $(has_png:yes=-lpng) $(if $(filter hybrid,$(call layer,$(1))),-lhwloc) \
@@ -83,7 +90,7 @@ quiet = $(if $(V),,@echo '  $(1) $(2)';)
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SECONDEXPANSION:
-.PHONY: all units run check stress bench list install format tidy clean
+.PHONY: all units run simulate check stress bench list install format tidy clean
 
 all: $(programs:%=$(BUILD)/%)
 	@$(foreach t,$(filter-out %/lib,$(absent)),echo "left out: $(t) needs $(call lacks,$(t)): make deps all";)
@@ -106,7 +113,7 @@ $(BUILD)/%.about.c: %.c
 	@awk 'BEGIN { print "extern const char program_name[], program_about[];\n" \
 	              "const char program_name[] = \"$(notdir $*)\";\nconst char program_about[] =" } \
 	      / \*\// { exit } \
-	      NR > 1 && !/^ \* Test/ { sub(/^ \* ?/, ""); gsub(/[\\"]/, "\\\\&"); print "\"" $$0 "\\n\"" } \
+	      NR > 1 && !/^ \* (Test|Simulated)/ { sub(/^ \* ?/, ""); gsub(/[\\"]/, "\\\\&"); print "\"" $$0 "\\n\"" } \
 	      END { print ";" }' $< >$@
 $(BUILD)/%.about.o: $(BUILD)/%.about.c
 	@$(CC) -std=c17 $(CFLAGS) -c -o $@ $<
@@ -118,6 +125,11 @@ $(programs:%=$(BUILD)/%) $(units:%=$(BUILD)/%): $(BUILD)/%: $(BUILD)/%.o $(BUILD
 ranks = $(or $(N),$(if $(filter-out local/%,$(filter %/$(P),$(programs))),4))
 run: all
 	@LOCKSTEP_BUILD=$(BUILD) jobs/launch $(if $(ranks),-n $(ranks)) $(T:%=-t %) $(P) $(ARGS)
+
+# On a cluster that is not there, of N ranks, or FROM:TO to see how time grows with them.
+simulate:
+	$(if $(shell command -v smpicc),@+$(MAKE) --no-print-directory -s MPI=sim all)
+	@jobs/simulate -n $(or $(N),16) $(PLATFORM:%=-p %) $(P) $(ARGS)
 
 # ---- Tests: each file is a test file, tests/harness turns it into TAP. With Open MPI's build the
 # MPI programs run under MPICH as well, where it is installed.

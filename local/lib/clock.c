@@ -1,5 +1,7 @@
 #include "local/lib/clock.h"
 
+#include <errno.h>
+
 #include <math.h>
 #include <time.h>
 
@@ -28,4 +30,13 @@ struct timespec clock_deadline(double secs)
         deadline.tv_nsec -= 1000000000;
     }
     return deadline;
+}
+
+void clock_sleep(double secs)
+{
+    const time_t whole = (time_t)secs;
+    struct timespec left = { whole, (long)((secs - (double)whole) * 1e9) };
+
+    while (nanosleep(&left, &left) && errno == EINTR)
+        ;
 }

@@ -14,6 +14,9 @@ int64_t clock_ns(void);
 /* Seconds between two readings of clock_ns(). */
 double clock_secs(int64_t from_ns, int64_t to_ns);
 
+/* Sleeps for `secs`, and goes on with what is left when a signal interrupts it. */
+void clock_sleep(double secs);
+
 /* The time of day `secs` from now, for pthread_cond_timedwait() and its kin. */
 struct timespec clock_deadline(double secs);
 

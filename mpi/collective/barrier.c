@@ -21,7 +21,6 @@
  * Test:    -n 3 --fault neighbors
  */
 #include <stdlib.h>
-#include <time.h>
 
 #include "local/lib/clock.h"
 #include "mpi/lib/clocks.h"
@@ -46,7 +45,7 @@ static const struct arg options[] = {
 
 enum { SHOW_PHASES = 4 };
 
-static const long late_ns = 2000000;
+static const double late_secs = 2e-3;
 
 struct barrier {
     struct world *world;
@@ -131,7 +130,7 @@ static struct verdict check(void *arg)
     MPI_Bcast(&origin, 1, MPI_INT64_T, 0, w->comm);
     for (size_t phase = 0; phase < opt.phases; phase++) {
         if (phase % (size_t)w->size == (size_t)w->rank)
-            nanosleep(&(struct timespec){ 0, late_ns }, NULL);
+            clock_sleep(late_secs);
         b->enter[phase] = now(b);
         call(arg, b->algorithm, &(struct coll_options){ 0 });
         b->leave[phase] = now(b);

@@ -14,6 +14,7 @@
  * What can go wrong: to rely on the limit. The standard promises none (MPI 3.1, section 3.4), and
  * it differs with library, network and setting.
  *
+ * Simulated: no, it has no MPI_T interface
  * Run:     make run P=eager N=2
  * Try:     cycle --fault send_first --bytes with the limit, and with one byte more
  * Try:     export OMPI_MCA_btl_vader_eager_limit=8192 (Open MPI): which row moves?

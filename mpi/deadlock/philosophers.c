@@ -188,7 +188,7 @@ static void eat(struct table *t)
     for (int i = LEFT; i <= RIGHT; i++)
         t->sides[i].noted[t->eaten] = t->sides[i].uses;
     if (opt.hold > 0)
-        nanosleep(&(struct timespec){ (time_t)opt.hold, (long)(fmod(opt.hold, 1) * 1e9) }, NULL);
+        clock_sleep(opt.hold);
     for (int i = LEFT; i <= RIGHT; i++) {
         t->sides[i].uses++;
         t->sides[i].dirty = true;

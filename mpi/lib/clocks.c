@@ -23,7 +23,10 @@ void clocks_open(struct clocks *clocks, const struct world *world)
     int rank;
 
     *clocks = (struct clocks){ 0 };
-    MPI_Comm_split(world->node_comm, clock_identity(), world->rank, &clocks->sharing);
+    if (world->simulated)
+        MPI_Comm_dup(world->comm, &clocks->sharing);
+    else
+        MPI_Comm_split(world->node_comm, clock_identity(), world->rank, &clocks->sharing);
     MPI_Comm_rank(clocks->sharing, &rank);
     MPI_Comm_split(world->comm, rank == 0 ? 0 : MPI_UNDEFINED, world->rank, &clocks->leaders);
 
@@ -151,7 +154,7 @@ static void learn(struct clocks *clocks, int peer, double secs)
         count++;
         const int64_t left = next - clock_ns();
         if (left > 0)
-            nanosleep(&(struct timespec){ left / 1000000000, left % 1000000000 }, NULL);
+            clock_sleep(1e-9 * (double)left);
     }
     enough(clocks, peer);
     const struct line line = clocks_fit(time, offset, count, best);

@@ -50,7 +50,7 @@ struct stall {
  * node, and show a token that was drawn for this job. Rank 0 needs a file descriptor a rank; the
  * soft limit is raised if that helps. Returns 0; or on all ranks alike -1 with errno, after 10 s
  * at most: ETIMEDOUT (a rank did not reach rank 0), EMFILE, ENOMEM, EAGAIN (no thread), EINVAL
- * (limit_secs is not above 0).
+ * (limit_secs is not above 0), ENOSYS (the job is simulated).
  */
 int stall_start(struct stall *stall, const struct world *world, double limit_secs);
 

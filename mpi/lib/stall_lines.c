@@ -1,4 +1,6 @@
+#ifndef _DEFAULT_SOURCE
 #define _DEFAULT_SOURCE /* IFF_UP, getentropy */
+#endif
 #include "mpi/lib/stall_lines.h"
 #include "local/lib/clock.h"
 

@@ -31,8 +31,10 @@ static void on_error(MPI_Comm *comm, int *code, ...)
     MPI_Abort(*comm, FAIL);
 }
 
+/* Under SimGrid the platform stands in for the machine, so it is named: jobs/simulate tells it. */
 static void name_library(char mpi[64])
 {
+    const char *const platform = getenv("LOCKSTEP_PLATFORM");
     char text[MPI_MAX_LIBRARY_VERSION_STRING];
     char version[32] = "";
     int length;
@@ -42,6 +44,9 @@ static void name_library(char mpi[64])
         snprintf(mpi, 64, "Open MPI %s", version);
     else if (sscanf(text, "MPICH Version: %31s", version) == 1)
         snprintf(mpi, 64, "MPICH %s", version);
+    else if (sscanf(text, "SMPI Version %31[0-9.]", version) == 1)
+        snprintf(mpi, 64, "SimGrid %.*s%s%.30s", (int)strcspn(version, ".") + 3, version,
+                 platform ? " on " : "", platform ? platform : "");
     else
         snprintf(mpi, 64, "%.*s", (int)strcspn(text, ",\n") < 63 ? (int)strcspn(text, ",\n") : 63,
                  text);
@@ -54,12 +59,17 @@ static void find_nodes(struct world *world)
     MPI_Comm_rank(world->node_comm, &world->node_rank);
     MPI_Comm_size(world->node_comm, &world->node_size);
 
-    const int leads = world->node_rank == 0;
-    int leaders_before = 0; /* Exscan leaves it undefined on rank 0, which is always a leader */
-    MPI_Exscan(&leads, &leaders_before, 1, MPI_INT, MPI_SUM, world->comm);
-    world->node = world->rank == 0 ? 0 : leaders_before;
-    MPI_Bcast(&world->node, 1, MPI_INT, 0, world->node_comm);
-    MPI_Allreduce(&leads, &world->nodes, 1, MPI_INT, MPI_SUM, world->comm);
+    MPI_Comm leaders; /* of each node the lowest rank, in their order: their ranks count the nodes */
+    int node[2] = { 0, 0 };
+    MPI_Comm_split(world->comm, world->node_rank == 0 ? 0 : MPI_UNDEFINED, world->rank, &leaders);
+    if (leaders != MPI_COMM_NULL) {
+        MPI_Comm_rank(leaders, &node[0]);
+        MPI_Comm_size(leaders, &node[1]);
+        MPI_Comm_free(&leaders);
+    }
+    MPI_Bcast(node, 2, MPI_INT, 0, world->node_comm);
+    world->node = node[0];
+    world->nodes = node[1];
     MPI_Allreduce(&world->node_size, &world->most_ranks_on_a_node, 1, MPI_INT, MPI_MAX,
                   world->comm);
 }
@@ -68,7 +78,7 @@ static void find_nodes(struct world *world)
 static void find_cpus(struct world *world, int threads, struct setting *setting)
 {
     struct cpus mine, all;
-    const bool known = cpus_granted(&mine) == 0;
+    const bool known = !world->simulated && cpus_granted(&mine) == 0;
     int low = known ? cpus_count(&mine) : 0, high = low;
 
     if (!known)
@@ -105,6 +115,9 @@ enum status world_open(struct world *world, int argc, char **argv, int required,
     int provided;
 
     memset(world, 0, sizeof *world);
+#ifdef SIMULATED
+    world->simulated = true;
+#endif
     const int64_t before = clock_ns();
     MPI_Init_thread(&argc, &argv, required, &provided);
     world->init_secs = clock_secs(before, clock_ns());
@@ -149,12 +162,8 @@ static void take_turns(const struct world *world)
 {
     if (world->nodes == 1 || strncmp(world->mpi, "MPICH 4.0", 9) != 0)
         return;
-    const long turn_ns = world->size > 50 ? 1000000000L / world->size : 20000000L;
-    const long long wait_ns = (long long)turn_ns * world->rank;
-
     MPI_Barrier(world->comm);
-    nanosleep(&(struct timespec){ (time_t)(wait_ns / 1000000000), (long)(wait_ns % 1000000000) },
-              NULL);
+    clock_sleep(world->rank * (world->size > 50 ? 1.0 / world->size : 0.02));
 }
 
 int world_close(struct world *world, enum status status)
@@ -194,7 +203,7 @@ void world_rest(const struct world *world)
     MPI_Ibarrier(world->comm, &request);
     for (MPI_Test(&request, &done, MPI_STATUS_IGNORE); !done;
          MPI_Test(&request, &done, MPI_STATUS_IGNORE))
-        nanosleep(&(struct timespec){ 0, 2000000 }, NULL);
+        clock_sleep(2e-3);
 }
 
 void world_abort(const struct world *world, enum status status, const char *format, ...)

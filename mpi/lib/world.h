@@ -25,6 +25,7 @@ struct world {
     int node, nodes;    /* nodes counted in the order of their lowest ranks */
     int most_ranks_on_a_node;
     bool oversubscribed; /* on some node more ranks x threads than CPUs that they may run on */
+    bool simulated;     /* by SimGrid: time is virtual, and one for all; CPUs mean nothing */
     double init_secs;   /* how long MPI_Init_thread took here */
     char mpi[64];       /* library and version, "Open MPI 4.1.4" */
     struct program program; /* speaks on rank 0 */

@@ -18,6 +18,7 @@
  * ranks on a ring). Then only a tag tells the message that travels up from the one that travels
  * down: --fault no_tags swaps the halos, and only there.
  *
+ * Simulated: no, it has no neighbourhood collectives
  * Run:     make run P=exchange N=4 ARGS="--bytes 4 --dims 2 --show"
  * Try:     --dims 2 --periodic --bytes 3 --show on 6 ranks: whose cells are in your halo?
  * Try:     --bytes 8:64K --plot exchange.svg: which way is the fastest, and from which size on?

@@ -332,7 +332,7 @@ static int wait_for_results(const struct farm *f, MPI_Request *requests, int *sl
         MPI_Testsome(f->slots, requests, &count, slots, statuses);
         if (count > 0)
             return count;
-        nanosleep(&(struct timespec){ 0, 20000 }, NULL);
+        clock_sleep(20e-6);
     }
 }
 

@@ -12,6 +12,7 @@
  * it is the only safe way. And a guess instead of a probe: --fault guess makes room for half of
  * --max.
  *
+ * Simulated: no, it has no MPI_Mprobe
  * Run:     make run P=probe N=4
  * Try:     --variant all: does the safe way cost more?
  * Try:     --max 1M --count 20: which part of the time is the probe?

@@ -17,8 +17,6 @@ static void team_free(struct coll_team *team)
         MPI_Comm_free(&team->node);
     if (team->comm != MPI_COMM_NULL)
         MPI_Comm_free(&team->comm);
-    free(team->node_sizes);
-    free(team->place_of);
     free(team->node_of);
     free(team);
 }
@@ -32,11 +30,19 @@ static int on_delete(MPI_Comm comm, int key, void *team, void *extra)
     return MPI_SUCCESS;
 }
 
-/* Who sits where: nodes are counted in the order of their first ranks. */
-static void find_nodes(struct coll_team *team)
+/* Nodes are counted in the order of their first ranks. */
+int coll_team_nodes(struct coll_team *team)
 {
-    int mine[2], *all = team->node_of, nodes = 0;
+    const size_t size = (size_t)team->size;
+    int mine[2], nodes = 0;
 
+    if (team->node_of)
+        return 0;
+    int *const all = team->node_of = malloc(3 * size * sizeof *all);
+    if (!all)
+        return -1;
+    team->place_of = all + size;
+    team->node_sizes = all + 2 * size;
     MPI_Comm_split_type(team->comm, MPI_COMM_TYPE_SHARED, team->rank, MPI_INFO_NULL, &team->node);
     MPI_Comm_rank(team->node, &team->node_rank);
     MPI_Comm_size(team->node, &team->node_size);
@@ -56,6 +62,7 @@ static void find_nodes(struct coll_team *team)
         team->node_sizes[all[rank]] = first ? 1 : team->node_sizes[all[rank]] + 1;
     }
     team->nodes = nodes;
+    return 0;
 }
 
 struct coll_team *coll_team(MPI_Comm comm)
@@ -75,24 +82,15 @@ struct coll_team *coll_team(MPI_Comm comm)
         return NULL;
     team->comm = team->node = team->leaders = MPI_COMM_NULL;
     team->size = size;
-    team->node_of = malloc((size_t)size * sizeof *team->node_of);
-    team->place_of = malloc((size_t)size * sizeof *team->place_of);
-    team->node_sizes = malloc((size_t)size * sizeof *team->node_sizes);
-    if (!team->node_of || !team->place_of || !team->node_sizes) {
-        team_free(team);
-        errno = ENOMEM;
-        return NULL;
-    }
     MPI_Comm_dup(comm, &team->comm);
     MPI_Comm_rank(team->comm, &team->rank);
-    find_nodes(team);
     MPI_Comm_set_attr(comm, team_key, team);
     return team;
 }
 
 const char *coll_admits(const struct coll_algorithm *algorithm, MPI_Op op, MPI_Comm comm)
 {
-    const struct coll_team *team;
+    struct coll_team *team;
     int commutes = 1;
 
     if (op != MPI_OP_NULL)
@@ -101,11 +99,11 @@ const char *coll_admits(const struct coll_algorithm *algorithm, MPI_Op op, MPI_C
         return "it changes the order of the operands, and the operation does not commute";
     if (!(algorithm->needs & (COLL_SHARED | COLL_ONE_NODE)))
         return NULL;
-#ifdef SMPI_VERSION_MAJOR
+#ifdef SIMULATED
     if (algorithm->needs & COLL_SHARED)
         return "simulated: ranks that spin on shared memory would spin for ever";
 #endif
-    if (!(team = coll_team(comm)))
+    if (!(team = coll_team(comm)) || coll_team_nodes(team))
         return "no memory";
     if ((algorithm->needs & COLL_ONE_NODE) && team->nodes > 1)
         return "its ranks must share one node";

@@ -13,6 +13,7 @@ struct coll_window;
 struct coll_team {
     MPI_Comm comm;      /* its duplicate: our messages never meet the caller's */
     int rank, size;
+    /* From here on 0 or NULL until coll_team_nodes(): */
     MPI_Comm node;      /* the ranks of this node, in the order of comm */
     int node_rank, node_size;
     MPI_Comm leaders;   /* the first rank of each node; MPI_COMM_NULL on the others */
@@ -26,6 +27,9 @@ struct coll_team {
 
 /* Collective at the first call for a communicator. NULL with errno ENOMEM. */
 struct coll_team *coll_team(MPI_Comm comm);
+
+/* Collective at the first call for a team: finds out who sits where. Returns 0, or -1 with ENOMEM. */
+int coll_team_nodes(struct coll_team *team);
 
 /* Frees a window, collective over the node: shared.c's, called when the communicator is freed. */
 void coll_window_free(struct coll_window *window);

@@ -25,6 +25,8 @@ struct coll_window *coll_window(struct coll_team *team)
 {
     if (team->window)
         return team->window;
+    if (coll_team_nodes(team))
+        return NULL;
     struct coll_window *window = calloc(1, sizeof *window);
     const int size = team->node_size;
     void *mine;
