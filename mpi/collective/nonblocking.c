@@ -426,7 +426,8 @@ static struct verdict check_buffer(const struct overlap *o, int buffer)
     const bool source = buffer == BCAST && w->rank == opt.root;
     const uint64_t *held = source ? b->out : b->in;
     const bool sparse = arg_is(o->variant->name, "sparse");
-    uint64_t place = source && arg_is(opt.fault, "early") ? b->count : 0; /* it cleared that itself */
+    /* with --fault early the root has cleared this itself */
+    uint64_t place = source && arg_is(opt.fault, "early") ? b->count : 0;
 
     while (place < b->count) {
         const bool nothing =

@@ -96,7 +96,7 @@ static uint64_t place_of(const struct factors *factors, int i, uint64_t entry)
 
 /* ---- affine ---- */
 
-static const uint64_t prime = (UINT64_C(1) << 31) - 1; /* a product of two residues fits in 64 bits */
+static const uint64_t prime = (UINT64_C(1) << 31) - 1; /* products of residues fit in 64 bits */
 
 struct affine { /* x -> a x + b */
     uint64_t a, b;
