@@ -20,12 +20,13 @@
  *
  * Each element tells its sender, its edge and its place; each rank knows what must arrive.
  *
- * What can go wrong: the order of neighbours. On a grid it is lower, upper, for each dimension; the
- * rank next to an open end has MPI_PROC_NULL there, and that part of its buffer stays as it is. On
- * a ring of one or two ranks both neighbours are the same rank, and MPI 3.1 does not say which of
- * its two messages is which; libraries differ, the row says what this one did, and MPI 4 says "by
- * direction". isend has tags, and no doubt. And to take where edges come from for where they lead:
- * --fault reversed.
+ * What can go wrong: the order of neighbours. On a grid it is lower, upper, for each dimension; at
+ * an open end that is MPI_PROC_NULL, and its part of the buffer stays as it is. Where a dimension
+ * has one or two ranks and is closed, both neighbours are the same rank, and MPI 3.1 does not say
+ * which of its messages is which. MPI 4 does: by direction, what left downwards comes from above.
+ * Some libraries match in order, the first sent with the first received, or mix both; the row says
+ * what this one did. isend has tags, and no doubt. And to take where edges come from for where they
+ * lead to: --fault reversed.
  *
  * Run:     make run P=neighbor N=4
  * Try:     --variant cart --dims 2 --count 1 --show on 6 ranks: who is next to whom?
@@ -34,12 +35,12 @@
  * Test:    -n 1 --dims 3 --periodic --show
  * Test:    -n 2 --periodic --count 10
  * Test:    -n 2 --dims 2 --count 0
- * Test:    -n 3 --periodic --dims 2 --count 1:3
+ * Test:    -n 3 --periodic --dims 2 --count 1:3 --variant cart
  * Test:    -n 5 --dims 2 --chords 0
  * Test:    -n 8 --dims 3 --variant cart --seed 4
  * Test:    -n 7 --chords 6 --variant adjacent --seed 4
  * Test(1): -n 3 --chords 0 --fault reversed
- * Test(1): -n 5 --variant graph --fault reversed
+ * Test(1): -n 5 --variant graph --fault reversed --count 3
  * Test:    -n 2 --fault reversed
  * Test(1): -n 3 --fault corrupt
  * Test(2): -n 2 --dims 4
@@ -202,8 +203,8 @@ static void make_cart(struct neighbors *n)
 }
 
 /* The ranks that edges of the graph lead to from `rank`: its right neighbour, and others drawn by
- * chance. The ring gives each rank an edge that arrives and one that leaves: MPICH 4.0 delivers
- * nothing to a rank with edges of one kind only. */
+ * chance. The ring gives each rank an edge that arrives and one that leaves: edges of one kind only
+ * are where libraries have failed (Open MPI 5.0, issue 14452). */
 static int edges_from(const struct world *w, int rank, int to[EDGES_MAX])
 {
     int count = 0;
@@ -342,7 +343,7 @@ static int length_of(const struct neighbors *n, const struct call *call, int ran
 {
     if (rank == MPI_PROC_NULL)
         return 0;
-    return call->uneven ? (int)((int64_t)n->count * ((n->world->rank + rank) % 3) / 2) : n->count;
+    return call->uneven ? (int)((int64_t)n->count * ((n->world->rank + rank + 1) % 3) / 2) : n->count;
 }
 
 static void fill(struct neighbors *n, const struct call *call)
@@ -532,9 +533,20 @@ static struct verdict run_call(struct world *w, struct neighbors *n, const struc
     return verdict;
 }
 
+/* Collective. MPICH 4.0 takes the number of edges that arrive for the number of those that leave
+ * when it copies the counts of MPI_Neighbor_alltoallw (issue 6233, mended in 4.1). */
+static bool is_broken(const struct world *w, const struct neighbors *n, const struct call *call)
+{
+    int uneven = n->in_count != n->out_count;
+
+    MPI_Allreduce(MPI_IN_PLACE, &uneven, 1, MPI_INT, MPI_MAX, w->comm);
+    return uneven && arg_is(call->name, "alltoallw") && strncmp(w->mpi, "MPICH 4.0", 9) == 0;
+}
+
 /* After a wrong result no other call of the variant is tried: on a graph that is not what was
  * meant, the ends of an edge do not agree on its length. */
-static struct verdict run_variant(struct world *w, const struct variant *variant, size_t count)
+static struct verdict run_variant(struct world *w, const struct variant *variant, size_t count,
+                                  int *rows)
 {
     struct neighbors n = { .world = w, .count = (int)count };
 
@@ -545,9 +557,17 @@ static struct verdict run_variant(struct world *w, const struct variant *variant
     n.received = world_alloc(w, edges * count, sizeof *n.received);
     if (!verdict.right)
         add_row(w, &n, variant, &calls[0], "-", &(struct timing){ .as = opt.timing.as }, 0, false);
-    for (size_t i = 0; i < sizeof calls / sizeof *calls && verdict.right; i++)
-        if (arg_is(opt.call, "all") || arg_is(opt.call, calls[i].name))
-            verdict = run_call(w, &n, variant, &calls[i]);
+    for (size_t i = 0; i < sizeof calls / sizeof *calls && verdict.right; i++) {
+        if (!arg_is(opt.call, "all") && !arg_is(opt.call, calls[i].name))
+            continue;
+        if (is_broken(w, &n, &calls[i])) {
+            program_note(&w->program, "%s, %s: left out, because MPICH 4.0 mixes up its counts",
+                         variant->name, calls[i].name);
+            continue;
+        }
+        verdict = run_call(w, &n, variant, &calls[i]);
+        *rows += 1;
+    }
     free(n.received);
     free(n.sent);
     MPI_Comm_free(&n.comm);
@@ -562,6 +582,8 @@ static const char *why_not_struck(void)
         return "the last rank has no neighbours";
     if (arg_is(opt.variant, "cart"))
         return "only a graph has edges of one direction";
+    if (arg_is(opt.call, "isend"))
+        return "isend does not ask the graph";
     return "the graph looks the same from both ends of its edges";
 }
 
@@ -570,17 +592,20 @@ static enum status run(struct world *w)
     struct verdict verdict = { .right = true };
     size_t count = opt.count.from;
     char counts[64];
+    int rows = 0;
 
     do
         for (size_t i = 0; i < sizeof variants / sizeof *variants; i++)
             if (arg_is(opt.variant, "all") || arg_is(opt.variant, variants[i].name))
-                verdict = verdict_both(verdict, run_variant(w, &variants[i], count));
+                verdict = verdict_both(verdict, run_variant(w, &variants[i], count, &rows));
     while ((count = range_next(&opt.count, count)) > 0);
 
     program_fault(&w->program, opt.fault, verdict.right, why_not_struck());
     if (!verdict.right)
         return program_verdict(&w->program, false, "%s", verdict.wrong);
-    return program_verdict(&w->program, true, "%s elements on each edge between %d rank%s, each "
+    if (rows == 0)
+        return UNABLE; /* the notes say why */
+    return program_verdict(&w->program, true, "%s elements on each edge among %d rank%s, each "
                            "from the right neighbour", range_text(&opt.count, counts), w->size,
                            w->size == 1 ? "" : "s");
 }
