@@ -39,10 +39,10 @@
  * Test:    -n 5 --dims 2 --chords 0
  * Test:    -n 8 --dims 3 --variant cart --seed 4
  * Test:    -n 7 --chords 6 --variant adjacent --seed 4
- * Test(1): -n 3 --chords 0 --fault reversed
+ * Test(1): -n 3 --chords 0 --fault reversed --variant adjacent
  * Test(1): -n 5 --variant graph --fault reversed --count 3
  * Test:    -n 2 --fault reversed
- * Test(1): -n 3 --fault corrupt
+ * Test(1): -n 3 --fault corrupt --variant cart
  * Test(2): -n 2 --dims 4
  * Test(2): -n 2 --count 3G
  */
@@ -341,9 +341,9 @@ static uint64_t place_of(const struct neighbors *n, int rank, int out)
  * are alike, for libraries may take one for the other. */
 static int length_of(const struct neighbors *n, const struct call *call, int rank)
 {
-    if (rank == MPI_PROC_NULL)
-        return 0;
-    return call->uneven ? (int)((int64_t)n->count * ((n->world->rank + rank + 1) % 3) / 2) : n->count;
+    const int halves = call->uneven ? (n->world->rank + rank + 1) % 3 : 2;
+
+    return rank == MPI_PROC_NULL ? 0 : (int)((int64_t)n->count * halves / 2);
 }
 
 static void fill(struct neighbors *n, const struct call *call)
@@ -633,8 +633,8 @@ int main(int argc, char **argv)
     if (status == PASS && opt.chords > CHORDS_MAX)
         status = world_usage(&w, "--chords %zu: give at most %d", opt.chords, CHORDS_MAX);
     if (status == PASS && opt.count.to > INT_MAX / EDGES_MAX)
-        status = world_usage(&w, "--count %zu: displacements of MPI_Neighbor_alltoallv are int, and "
-                             "there may be %d blocks: give at most %d", opt.count.to, EDGES_MAX,
+        status = world_usage(&w, "--count %zu: displacements of MPI_Neighbor_alltoallv are int, "
+                             "and there may be %d blocks: give at most %d", opt.count.to, EDGES_MAX,
                              INT_MAX / EDGES_MAX);
     if (status == PASS)
         status = check_room(&w);
