@@ -591,7 +591,7 @@ static enum status run(struct world *w)
     size_t count = opt.count.from;
     char counts[64];
 
-    if (!has_persistent())
+    if (arg_is(opt.variant, "all") && !has_persistent())
         program_note(&w->program, "persistent is left out: this MPI library has no "
                                   "MPI_Allreduce_init");
     do
