@@ -28,6 +28,7 @@
  * what this one did. isend has tags, and no doubt. And to take where edges come from for where they
  * lead to: --fault reversed.
  *
+ * Simulated: no, it has no neighbourhood collectives
  * Run:     make run P=neighbor N=4
  * Try:     --variant cart --dims 2 --count 1 --show on 6 ranks: who is next to whom?
  * Try:     --variant cart --periodic on 2 ranks with Open MPI, then MPICH: which message is which?

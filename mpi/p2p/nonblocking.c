@@ -19,7 +19,7 @@
  * bytes, as within a node; a network adapter moves them on its own. And to write into the buffer
  * before the message is complete: --fault reuse, which strikes if the library has not read it yet.
  *
- * Run:     make run P=nonblocking N=2
+ * Run:     make run P=p2p/nonblocking N=2
  * Try:     --bytes 8:4M: at which sizes is there something to hide?
  * Try:     --variant test --parts 1000: what do too many tests cost?
  * Try:     --fault reuse --bytes 8, then 1M: which message had left before the buffer was cleared?

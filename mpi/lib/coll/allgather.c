@@ -168,7 +168,7 @@ static double bruck_secs(const struct coll_case *c)
 
 const struct coll_algorithm coll_allgather_algorithms[] = {
     { .name = "mpi" },
-    { .name = "linear", .allgather = allgather_linear, .secs = linear_secs },
+    { .name = "linear", .allgather = allgather_linear, .needs = COLL_FLOOD, .secs = linear_secs },
     { .name = "ring", .allgather = allgather_ring, .secs = linear_secs },
     { .name = "recursive_doubling", .allgather = allgather_recursive_doubling,
       .secs = recursive_doubling_secs },

@@ -139,7 +139,7 @@ static double bruck_secs(const struct coll_case *c)
 
 const struct coll_algorithm coll_alltoall_algorithms[] = {
     { .name = "mpi" },
-    { .name = "linear", .alltoall = alltoall_linear, .secs = direct_secs },
+    { .name = "linear", .alltoall = alltoall_linear, .needs = COLL_FLOOD, .secs = direct_secs },
     { .name = "pairwise", .alltoall = coll_alltoall_pairwise, .secs = direct_secs },
     { .name = "bruck", .alltoall = alltoall_bruck, .secs = bruck_secs },
     { .name = "shared", .alltoall = coll_alltoall_shared, .needs = COLL_SHARED | COLL_ONE_NODE },

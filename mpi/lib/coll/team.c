@@ -97,12 +97,16 @@ const char *coll_admits(const struct coll_algorithm *algorithm, MPI_Op op, MPI_C
         MPI_Op_commutative(op, &commutes);
     if ((algorithm->needs & COLL_COMMUTATIVE) && !commutes)
         return "it changes the order of the operands, and the operation does not commute";
-    if (!(algorithm->needs & (COLL_SHARED | COLL_ONE_NODE)))
-        return NULL;
 #ifdef SIMULATED
+    int size;
+    MPI_Comm_size(comm, &size);
     if (algorithm->needs & COLL_SHARED)
         return "simulated: ranks that spin on shared memory would spin for ever";
+    if ((algorithm->needs & COLL_FLOOD) && size > 64)
+        return "simulated: p (p - 1) messages at once take too long beyond 64 ranks";
 #endif
+    if (!(algorithm->needs & (COLL_SHARED | COLL_ONE_NODE)))
+        return NULL;
     if (!(team = coll_team(comm)) || coll_team_nodes(team))
         return "no memory";
     if ((algorithm->needs & COLL_ONE_NODE) && team->nodes > 1)
