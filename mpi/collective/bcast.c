@@ -150,7 +150,7 @@ static enum status run_if_root(struct world *w)
 /* The watchdog of --fault is a thread; without it a higher level would only slow messages down. */
 static int thread_level(char **argv)
 {
-    while (*argv && strncmp(*argv, "--f", 3) != 0)
+    while (*argv && strncmp(*argv, "--fa", 4) != 0)
         argv++;
     return *argv ? MPI_THREAD_FUNNELED : MPI_THREAD_SINGLE;
 }

@@ -60,7 +60,9 @@ static bool start_together(const struct run *run)
     if (now(run) > when)
         return true;
     for (double left; (left = when - now(run)) > 0;)
-        if (left > 50e-6)
+        if (run->world->simulated)
+            clock_sleep(left);
+        else if (left > 50e-6)
             sched_yield(); /* a late rank may wait for this very core */
     return false;
 }
@@ -354,8 +356,9 @@ void timing_run_each(const struct world *world, const struct timing_options *opt
         .clocks = &clocks,
         .cases = cases,
         .case_count = count,
-        .window = strcmp(options->start, "window") == 0 && !world->oversubscribed,
-        .margin = 20e-6,
+        .window = world->simulated ||
+                  (strcmp(options->start, "window") == 0 && !world->oversubscribed),
+        .margin = world->simulated ? 1 : 20e-6,
     };
 
     if (world->simulated) /* where nothing is by chance, one sample tells it all */
