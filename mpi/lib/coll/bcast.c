@@ -60,6 +60,41 @@ static double binomial_secs(const struct coll_case *c)
     return coll_lg(c->ranks) * (c->cost.a + c->bytes * c->cost.b);
 }
 
+/* Parts of the way down the tree at once: sending to a child takes a part of the time that the
+ * message is on its way, so it pays to have more than one a level. */
+enum { RADIX = 4 };
+
+static int bcast_knomial(void *buffer, int count, MPI_Datatype datatype, int root, MPI_Comm comm,
+                         const struct coll_options *options)
+{
+    const struct coll_team *team = coll_team(comm);
+    MPI_Request requests[(RADIX - 1) * 16];
+    int n = 0, place = 1;
+
+    (void)options;
+    if (!team)
+        return -1;
+    const int size = team->size, v = (team->rank - root + size) % size;
+    while (place < size && v / place % RADIX == 0)
+        place *= RADIX;
+    if (v > 0) /* the parent has 0 in the lowest place that is not */
+        MPI_Recv(buffer, count, datatype, (v - v / place % RADIX * place + root) % size, 0,
+                 team->comm, MPI_STATUS_IGNORE);
+    for (place /= RADIX; place > 0; place /= RADIX)
+        for (int digit = 1; digit < RADIX && v + digit * place < size; digit++)
+            MPI_Isend(buffer, count, datatype, (v + digit * place + root) % size, 0, team->comm,
+                      &requests[n++]);
+    return MPI_Waitall(n, requests, MPI_STATUSES_IGNORE);
+}
+
+static double knomial_secs(const struct coll_case *c)
+{
+    const int levels = (coll_lg(c->ranks) + 1) / 2;
+
+    return c->ranks == 2 ? binomial_secs(c)
+                         : levels * (c->cost.a + (RADIX - 1) * c->bytes * c->cost.b);
+}
+
 /* A pipeline through a tree: each segment goes on to the children while the next one comes in. */
 static int pipeline(void *buffer, int count, MPI_Datatype datatype, int segment, int parent,
                     const int children[2], const struct coll_team *team)
@@ -163,7 +198,7 @@ static void scatter_blocks(void *buffer, int count, MPI_Datatype datatype, int r
                  datatype, (coll_unfold(fold, v - bit) + root) % team->size, 0, team->comm,
                  MPI_STATUS_IGNORE);
     }
-    for (bit /= 2; bit > 0; bit /= 2) {
+    for (bit /= 2; bit > 0; bit /= 2) { /* one after the other: the largest part must not wait */
         const int start = block_start(count, parts, v + bit);
         if (v + bit < parts)
             MPI_Send(coll_at(buffer, start, datatype),
@@ -249,6 +284,7 @@ const struct coll_algorithm coll_bcast_algorithms[] = {
     { .name = "linear", .bcast = coll_bcast_linear, .secs = linear_secs },
     { .name = "chain", .bcast = bcast_chain, .secs = chain_secs },
     { .name = "binomial", .bcast = coll_bcast_binomial, .secs = binomial_secs },
+    { .name = "knomial", .bcast = bcast_knomial, .secs = knomial_secs },
     { .name = "binary", .bcast = bcast_binary, .secs = binary_secs },
     { .name = "scatter_allgather", .bcast = bcast_scatter_allgather,
       .secs = scatter_allgather_secs },

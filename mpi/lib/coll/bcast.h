@@ -6,6 +6,9 @@
  *                      (Watts, van de Geijn, Parallel Processing Letters 5, 1995)
  *   binomial           lg p (a + n b): who has the data sends on, so those who have it double
  *                      (Johnsson, Ho, IEEE Transactions on Computers 38, 1989)
+ *   knomial            lg4 p (a + 3 n b): a tree of radix 4, so that fewer starts lie one behind the
+ *                      other while a holder sends (Karp, Sahay, Santos, Schauser, "Optimal
+ *                      broadcast and summation in the LogP model", SPAA 1993)
  *   binary             2 (lg p - 1 + n/s)(a + s b): a pipeline with two successors (Pjesivac-Grbovic
  *                      et al., "Performance analysis of MPI collective operations", Cluster
  *                      Computing 10, 2007)
