@@ -4,6 +4,9 @@
 
 #include <stdlib.h>
 
+/* Messages that a rank has on their way: more would only lengthen the queues that are searched. */
+enum { AT_ONCE = 32 };
+
 /* With MPI_IN_PLACE what is sent lies where the results go: a copy of it, to be freed. */
 static int copy_in_place(const void **sendbuf, void *recvbuf, size_t elements,
                          MPI_Datatype datatype, void **copy)
@@ -30,22 +33,24 @@ static int alltoall_linear(const void *sendbuf, int count, MPI_Datatype datatype
                                &copy))
         return -1;
     const int rank = team->rank, size = team->size;
-    MPI_Request *requests = malloc(2 * (size_t)size * sizeof *requests);
-    for (int i = 1, n = 0; requests && i < size; i++) {
+    MPI_Request requests[2 * AT_ONCE];
+    int n = 0;
+    for (int i = 1; i < size; i++) {
         const int from = (rank - i + size) % size, to = (rank + i) % size;
         MPI_Irecv(coll_at(recvbuf, (ptrdiff_t)from * count, datatype), count, datatype, from, 0,
                   team->comm, &requests[n++]);
         MPI_Isend(coll_at(sendbuf, (ptrdiff_t)to * count, datatype), count, datatype, to, 0,
                   team->comm, &requests[n++]);
+        if (n == 2 * AT_ONCE) {
+            MPI_Waitall(n, requests, MPI_STATUSES_IGNORE);
+            n = 0;
+        }
     }
-    if (requests) {
-        coll_copy(coll_at(sendbuf, (ptrdiff_t)rank * count, datatype),
-                  coll_at(recvbuf, (ptrdiff_t)rank * count, datatype), count, datatype);
-        MPI_Waitall(2 * (size - 1), requests, MPI_STATUSES_IGNORE);
-    }
-    free(requests);
+    coll_copy(coll_at(sendbuf, (ptrdiff_t)rank * count, datatype),
+              coll_at(recvbuf, (ptrdiff_t)rank * count, datatype), count, datatype);
+    MPI_Waitall(n, requests, MPI_STATUSES_IGNORE);
     coll_free(copy, datatype);
-    return requests ? 0 : -1;
+    return 0;
 }
 
 int coll_alltoall_pairwise(const void *sendbuf, int count, MPI_Datatype datatype, void *recvbuf,
@@ -139,7 +144,7 @@ static double bruck_secs(const struct coll_case *c)
 
 const struct coll_algorithm coll_alltoall_algorithms[] = {
     { .name = "mpi" },
-    { .name = "linear", .alltoall = alltoall_linear, .needs = COLL_FLOOD, .secs = direct_secs },
+    { .name = "linear", .alltoall = alltoall_linear, .secs = direct_secs },
     { .name = "pairwise", .alltoall = coll_alltoall_pairwise, .secs = direct_secs },
     { .name = "bruck", .alltoall = alltoall_bruck, .secs = bruck_secs },
     { .name = "shared", .alltoall = coll_alltoall_shared, .needs = COLL_SHARED | COLL_ONE_NODE },
