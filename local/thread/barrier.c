@@ -12,7 +12,7 @@
  * thread enters the next phase before a slow one has left this one, and both wait for ever
  * (--fault no_generation); counting the generations cures it.
  *
- * Run:     make run P=barrier ARGS="--workers 4 --variant all"
+ * Run:     make run P=thread/barrier ARGS="--workers 4 --variant all"
  * Try:     --variant all, with as many workers as cores, and one more: which one suffers?
  * Try:     --fault none: whose old slot is read?
  * Test:    --variant all

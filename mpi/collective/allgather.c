@@ -10,7 +10,7 @@
  * 5, 6, 7. --fault mine_only leaves it at the own block, as if the ranks shared the memory.
  *
  * Run:     make run P=allgather N=4 ARGS="--show"
- * Try:     --algorithm all --bytes 64:1M: lg p steps or p - 1, and from which size on is it the same?
+ * Try:     --algorithm all --bytes 64:1M: lg p or p - 1 steps, up to which size does it tell?
  * Try:     --algorithm recursive_doubling on 4, then on 5 ranks: what does the fifth one cost?
  * Test:    -n 1 --show
  * Test:    -n 3 --bytes 0 --algorithm all

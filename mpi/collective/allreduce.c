@@ -47,7 +47,7 @@ static const struct arg options[] = {
     { "type", ARG_CHOICE, &opt.type, "of the elements", .choices = "double|int" },
     { "in-place", ARG_FLAG, &opt.in_place, "the vector lies where the result goes" },
     { "show", ARG_FLAG, &opt.show, "print the vectors, the sums, mean and deviation" },
-    { "fault", ARG_CHOICE, &opt.fault, "each rank adds in an order of its own, or spoils an element",
+    { "fault", ARG_CHOICE, &opt.fault, "each rank adds in its own order, or spoils an element",
       .choices = "own_order|corrupt" },
     COMPARE_ARGS(&opt.compare),
     ARGS_END,
@@ -136,7 +136,7 @@ static void fill(void *arg)
         memcpy(a->out, a->in, (size_t)a->count * sizeof *a->out);
 }
 
-/* The sum over ranks of element i, and of the magnitudes; the error is caught and added at the end. */
+/* The sum over ranks of element i, and of the magnitudes; errors are caught and added last. */
 static double compensated_sum(const struct allreduce *a, int i, double *magnitude)
 {
     double sum = 0, lost = 0;

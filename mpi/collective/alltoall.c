@@ -1,11 +1,11 @@
 /*
  * alltoall - every rank has a block for every other: the transpose of a matrix of blocks
  *
- * Seen as a matrix with a row a rank, MPI_Alltoall turns rows into columns: what rank r had for rank
- * j, rank j has from r. Here that is (r + 1) j in each element of the block. It is the operation
- * that moves the most data: p (p - 1) blocks cross the network, and no tree can save one of them;
- * Bruck's algorithm, which sends lg p long messages instead of p - 1 short ones, moves each block
- * several times.
+ * Seen as a matrix with a row a rank, MPI_Alltoall turns rows into columns: what rank r had for
+ * rank j, rank j has from r. Here that is (r + 1) j in each element of the block. It is the
+ * operation that moves the most data: p (p - 1) blocks cross the network, and no tree can save one
+ * of them; Bruck's algorithm, which sends lg p long messages instead of p - 1 short ones, moves
+ * each block several times.
  *
  * What can go wrong: the count is that of one block, not of the buffer; --bytes is that of the
  * buffer, and is rounded up so that each rank has a whole element for each. --fault transposed

@@ -5,12 +5,12 @@
  * entered MPI_Barrier and when they left it, on a common clock: nobody may leave a phase before the
  * last one has entered it. Then the barrier itself is timed, from the first entry to the last exit.
  *
- * What can go wrong: a barrier says when, not what. It moves no data, completes no message, and does
- * not order what ranks print: their lines travel to the terminal each on its own way. --fault
- * neighbors waits only for the ranks beside it, as one may in a stencil, and is no barrier from four
- * ranks on.
+ * What can go wrong: a barrier says when, not what. It moves no data, completes no message, and
+ * does not order what ranks print: their lines travel to the terminal each on its own way. --fault
+ * neighbors waits only for the ranks beside it, as one may in a stencil, and is no barrier from
+ * four ranks on.
  *
- * Run:     make run P=barrier N=4 ARGS="--show"
+ * Run:     make run P=collective/barrier N=4 ARGS="--show"
  * Try:     --algorithm all on 2, 4, 8, 16 ranks: whose time grows with p, whose with lg p?
  * Try:     --fault neighbors on 3, 4, 5 ranks: who leaves early?
  * Test:    -n 1 --show
@@ -38,7 +38,8 @@ static struct {
 static const struct arg options[] = {
     { "phases", ARG_SIZE, &opt.phases, "times that a rank comes late before it is timed" },
     { "show", ARG_FLAG, &opt.show, "print when each rank came and went, in the first phases" },
-    { "fault", ARG_CHOICE, &opt.fault, "wait for the ranks beside it alone", .choices = "neighbors" },
+    { "fault", ARG_CHOICE, &opt.fault, "wait for the ranks beside it alone",
+      .choices = "neighbors" },
     COMPARE_ARGS(&opt.compare),
     ARGS_END,
 };

@@ -3,18 +3,18 @@
  *
  * MPI_Bcast is called by all ranks; on the root it sends, on the others it receives. How the data
  * travels is the library's affair, and makes the difference: sent by the root to one after the
- * other, it takes p - 1 times as long as one message; handed on by those who have it, lg p times; cut
- * into segments that follow one another along a chain, hardly longer than one message. --algorithm
- * runs these by hand, next to the library's own (mpi), and prints what the model says of each: a
- * for the start of a message, b for each byte, both measured at the beginning.
+ * other, it takes p - 1 times as long as one message; handed on by those who have it, lg p times;
+ * cut into segments that follow one another along a chain, hardly longer than one message.
+ * --algorithm runs these by hand, next to the library's own (mpi), and prints what the model says
+ * of each: a for the start of a message, b for each byte, both measured at the beginning.
  *
  * What can go wrong: all ranks must call it. --fault if_root calls it on the root alone. If the
  * data is small, the root is done at once, and the others hold nothing; if it is large, the root
  * waits for those who never come.
  *
  * Run:     make run P=bcast N=4 ARGS="--bytes 16 --show"
- * Try:     --algorithm all --bytes 8:4M: which one is the fastest at which size, and does the model know?
- * Try:     --algorithm chain --bytes 1M --segment 1K, then 64K, then 1M: why is the middle one best?
+ * Try:     --algorithm all --bytes 8:4M: which one is the fastest, and does the model know?
+ * Try:     --algorithm chain --bytes 1M --segment 1K, 64K, 1M: why is the middle one best?
  * Try:     --fault if_root --bytes 8, then --bytes 1M
  * Test:    -n 1 --show
  * Test:    -n 3 --bytes 0 --algorithm all

@@ -13,7 +13,7 @@
  * Run:     make run P=reduce N=4 ARGS="--show"
  * Try:     --op maxloc --show: who has the largest?
  * Try:     --algorithm all --bytes 8:4M: when does it pay to let each rank combine a part?
- * Try:     --algorithm rabenseifner on 4 and on 5 ranks: what do the ranks above a power of two cost?
+ * Try:     --algorithm rabenseifner on 4 and on 5 ranks: what does the fifth cost?
  * Test:    -n 1 --show
  * Test:    -n 3 --bytes 0 --algorithm all
  * Test:    -n 5 --bytes 1000 --algorithm all --root 3 --in-place --show
@@ -45,7 +45,8 @@ static struct {
 
 static const struct arg options[] = {
     { "bytes", ARG_RANGE, &opt.compare.bytes, "size of a vector, in elements of 8 bytes" },
-    { "op", ARG_CHOICE, &opt.op, "how elements are combined", .choices = "sum|prod|max|maxloc|band" },
+    { "op", ARG_CHOICE, &opt.op, "how elements are combined",
+      .choices = "sum|prod|max|maxloc|band" },
     { "root", ARG_INT, &opt.root, "rank that gets the result" },
     { "in-place", ARG_FLAG, &opt.in_place, "the root's vector lies where the result goes" },
     { "show", ARG_FLAG, &opt.show, "print the vectors before and the result after" },

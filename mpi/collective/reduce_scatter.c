@@ -2,14 +2,15 @@
  * reduce_scatter - combine what all ranks have, and give each rank its part of the result
  *
  * Each rank has a vector of --bytes. MPI_Reduce_scatter_block (--variant block) adds them up and
- * leaves each rank the part of the result that is its own, all parts of one size; MPI_Reduce_scatter
- * (v) takes counts, which may differ and be 0: here rank r gets r + 1 shares of the elements, and every
- * third rank none. It is the first half of an allreduce of long vectors, and all that one needs where
- * the result is worked on in parts, as are gradients, or rows of a matrix product.
+ * leaves each rank the part of the result that is its own, all parts of one size;
+ * MPI_Reduce_scatter (v) takes counts, which may differ and be 0: here rank r gets r + 1 shares of
+ * the elements, and every third rank none. It is the first half of an allreduce of long vectors,
+ * and all that one needs where the result is worked on in parts, as are gradients, or rows of a
+ * matrix product.
  *
- * What can go wrong: the counts are those of the results, so all ranks give the same ones, and their
- * sum is the length of the vector. --fault first_part takes the first part of the result on every
- * rank, as if it came to where it would lie in the whole.
+ * What can go wrong: the counts are those of the results, so all ranks give the same ones, and
+ * their sum is the length of the vector. --fault first_part takes the first part of the result on
+ * every rank, as if it came to where it would lie in the whole.
  *
  * Run:     make run P=reduce_scatter N=4 ARGS="--show"
  * Try:     --variant v --show: who gets nothing?

@@ -1,8 +1,8 @@
 /*
  * scan - what the ranks up to this one have, combined: running sums
  *
- * MPI_Scan gives rank r the sum over ranks 0 to r, MPI_Exscan (--variant exclusive) that over ranks 0
- * to r - 1. The exclusive one answers the question "where does my part begin?" when parts are of
+ * MPI_Scan gives rank r the sum over ranks 0 to r, MPI_Exscan (--variant exclusive) that over ranks
+ * 0 to r - 1. The exclusive one answers the question "where does my part begin?" when parts are of
  * different sizes: each rank gives the size of its own. That is done here first, and the parts must
  * tile the whole without a gap; then vectors of --bytes are scanned and checked.
  *

@@ -69,7 +69,8 @@ static const struct arg options[] = {
     { "root", ARG_INT, &opt.root, "rank that holds the whole array" },
     { "seed", ARG_SIZE, &opt.seed, "other elements" },
     { "input", ARG_TEXT, &opt.input, "scatter the bytes of this file instead" },
-    { "in-place", ARG_FLAG, &opt.in_place, "the root's block stays in the array (always with --input)" },
+    { "in-place", ARG_FLAG, &opt.in_place,
+      "the root's block stays in the array (always with --input)" },
     { "show", ARG_FLAG, &opt.show, "print the array before and the blocks after" },
     { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose", .choices = "drop|corrupt" },
     COMPARE_ARGS(&opt.compare),
@@ -93,13 +94,13 @@ static int scatter(void *arg, const struct coll_algorithm *algorithm,
     const int mine = s->blocks.counts[s->world->rank];
 
     if (algorithm)
-        return algorithm->scatter(s->all, s->blocks.counts, s->type, s->block, opt.root, s->world->comm,
-                                  coll);
+        return algorithm->scatter(s->all, s->blocks.counts, s->type, s->block, opt.root,
+                                  s->world->comm, coll);
     if (s->blocks.even)
         return MPI_Scatter(s->all, mine, s->type, s->block, mine, s->type, opt.root,
                            s->world->comm);
-    return MPI_Scatterv(s->all, s->blocks.counts, s->blocks.starts, s->type, s->block, mine, s->type, opt.root,
-                        s->world->comm);
+    return MPI_Scatterv(s->all, s->blocks.counts, s->blocks.starts, s->type, s->block, mine,
+                        s->type, opt.root, s->world->comm);
 }
 
 static void tell_blocks(struct world *w, const char *units, uint64_t total)
@@ -200,7 +201,8 @@ static struct verdict check_elements(void *arg)
 {
     const struct scatter *s = arg;
     const struct world *const w = s->world;
-    const uint64_t start = (uint64_t)s->blocks.starts[w->rank], held = (uint64_t)s->blocks.counts[w->rank];
+    const uint64_t start = (uint64_t)s->blocks.starts[w->rank];
+    const uint64_t held = (uint64_t)s->blocks.counts[w->rank];
     const bool intact = s->guarded[0] == guard && s->guarded[held + 1] == guard;
     struct verdict verdict = verify_elements(w, my_block(s), start, held, opt.seed);
 
@@ -275,7 +277,8 @@ static struct verdict check_parts(const struct world *w, const struct part *expe
 
     MPI_Gather(&mine, 2, MPI_UINT64_T, parts, 2, MPI_UINT64_T, opt.root, w->comm);
     for (int rank = w->size - 1; w->rank == opt.root && rank >= 0; rank--)
-        if (parts[rank].bytes != expected[rank].bytes || parts[rank].digest != expected[rank].digest)
+        if (parts[rank].bytes != expected[rank].bytes ||
+            parts[rank].digest != expected[rank].digest)
             wrong = rank;
     free(parts);
     return verify_places(w, wrong < 0 ? UINT64_MAX : (uint64_t)wrong,
@@ -348,7 +351,8 @@ static enum status run_file(struct world *w)
     MPI_Type_commit(&type);
     struct scatter s = { .world = w, .type = type, .count = length,
                          .blocks = blocks_open(w, (length + unit - 1) / unit) };
-    unsigned char *block = root ? NULL : world_alloc(w, (size_t)s.blocks.counts[w->rank], (size_t)unit);
+    const size_t mine_count = (size_t)s.blocks.counts[w->rank];
+    unsigned char *block = root ? NULL : world_alloc(w, mine_count, (size_t)unit);
     s.all = all;
     s.block = root ? MPI_IN_PLACE : block; /* the root holds the file once */
 

@@ -29,8 +29,8 @@ void clocks_open(struct clocks *clocks, const struct world *world);
 
 /*
  * Collective. Estimates offset and drift of each clock in about `secs` a round, log2(count)
- * rounds; at once where all ranks share one clock. Drift makes the estimate worse with time: synchronise
- * again every few seconds.
+ * rounds; at once where all ranks share one clock. Drift makes the estimate worse with time:
+ * synchronise again every few seconds.
  */
 void clocks_sync(struct clocks *clocks, double secs);
 

@@ -370,7 +370,7 @@ static enum status run_range(struct run *run, const char *what)
     struct verdict verdict = { .right = true };
     uint64_t bytes = range->from;
 
-    if (w->size > 1)
+    if (w->size > 1 && (run->count > 1 || chosen(&run->entrants[0])))
         program_note(&w->program, "model: a = %.3g us, b = %.3g us a MB, c = %.3g us a MB",
                      1e6 * run->cost.a, 1e12 * run->cost.b, 1e12 * run->cost.c);
     if (run->options->tune && w->rank == 0)

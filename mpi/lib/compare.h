@@ -33,8 +33,8 @@ struct compare_options {
 #define COMPARE_ARGS(options)                                                                      \
     { "algorithm", ARG_TEXT, &(options)->algorithm,                                                \
       "who does it: names with commas, or all (a wrong name lists them)" },                        \
-    { "segment", ARG_SIZE, &(options)->segment, "bytes of a message of a pipeline, 0: as advised" }, \
-    { "tune", ARG_TEXT, &(options)->tune, "write into this file which algorithm was the fastest" }, \
+    { "segment", ARG_SIZE, &(options)->segment, "bytes of a message of a pipeline, 0: by model" },  \
+    { "tune", ARG_TEXT, &(options)->tune, "write into this file which algorithm is fastest" },      \
     { "table", ARG_TEXT, &(options)->table,                                                        \
       "file made by --tune, for --algorithm auto (else $LOCKSTEP_TABLE)" },                        \
     TIMING_ARGS(&(options)->timing),                                                               \
@@ -52,9 +52,10 @@ struct compare {
      * what the larger buffer then really holds: whole elements. */
     uint64_t (*open)(void *arg, uint64_t bytes);
     void (*close)(void *arg);
-    /* Inputs, and where results go something that is none: before a call whose result is checked. */
+    /* Inputs, and where results go something that is none: before a call that is checked. */
     void (*fill)(void *arg);
-    /* Collective. The operation by `algorithm`, or by MPI's own call for NULL. Returns 0, or -1 with
+    /* Collective. The operation by `algorithm`, or by MPI's own call for NULL. Returns 0, or -1
+     * with
      * errno. `options` are for the algorithm. */
     int (*call)(void *arg, const struct coll_algorithm *algorithm,
                 const struct coll_options *options);
@@ -68,9 +69,9 @@ struct compare {
 
 /*
  * Collective. Runs the operation as the options say, one row for each size and algorithm, and tells
- * the verdict: "`what` on 4 ranks" if right, or what the first wrong check said. Returns the status of the program. An algorithm that is
- * named and cannot run here ends it (UNABLE, or USAGE where it is unknown or `op` forbids it); of
- * all of them it is left out with a note.
+ * the verdict: "`what` on 4 ranks" if right, or what the first wrong check said. Returns the status
+ * of the program. An algorithm that is named and cannot run here ends it (UNABLE, or USAGE where it
+ * is unknown or `op` forbids it); of all of them it is left out with a note.
  */
 enum status compare_run(struct world *world, const struct compare *compare,
                         struct compare_options *options, const char *what);

@@ -227,7 +227,7 @@ static double barrier_skew(struct run *run, double secs)
     while (more) {
         run_batch(run, 1, &(struct timing_case){ nothing, NULL }, 1);
         skews[count++] = run->last_leave[0].secs - run->first_entry[0];
-        more = count < SKEW_SAMPLES && !run->world->simulated && clock_secs(begin, clock_ns()) < secs;
+        more = count < SKEW_SAMPLES && clock_secs(begin, clock_ns()) < secs;
         MPI_Bcast(&more, 1, MPI_INT, 0, run->world->comm);
     }
     stats_summarize(skews, (size_t)count, &summary);
@@ -460,8 +460,8 @@ void timing_fields(struct record *record, const struct timing *timing, uint64_t 
 void timing_notes(struct program *program, const struct timing *timing)
 {
     if (timing->refused)
-        program_note(program, "window start: oversubscribed ranks cannot start together, so samples "
-                     "began after barriers instead");
+        program_note(program, "window start: oversubscribed ranks cannot start together, so "
+                     "samples began after barriers instead");
     if (timing->late_share > 0.1)
         program_note(program, "window start: a rank came late to %.0f %% of the samples, so they "
                      "began after barriers instead", 100 * timing->late_share);

@@ -50,11 +50,11 @@ struct timing {
 };
 
 /*
- * Collective. In simulation one sample is taken, by a window. Runs `operation(arg)`, which moves `bytes`, on all ranks until the interval of the
- * median is within 2 % of it, or the budget or the iterations are used up. Returns the timing on
- * rank 0; on the other ranks its summary is zero. Window starts fall back to barriers where the
- * ranks are oversubscribed (they cannot start together) or more than a tenth of the samples came
- * late.
+ * Collective. In simulation one sample is taken, by a window. Runs `operation(arg)`, which moves
+ * `bytes`, on all ranks until the interval of the median is within 2 % of it, or the budget or the
+ * iterations are used up. Returns the timing on rank 0; on the other ranks its summary is zero.
+ * Window starts fall back to barriers where the ranks are oversubscribed (they cannot start
+ * together) or more than a tenth of the samples came late.
  */
 struct timing timing_run(const struct world *world, const struct timing_options *options,
                          uint64_t bytes, void (*operation)(void *arg), void *arg);

@@ -16,8 +16,8 @@ struct verdict {
 
 /*
  * Collective. `place` is the first wrong place that this rank knows of, UINT64_MAX if
- * there is none; the rank with the lowest place (of several the lowest rank) describes it in `format`.
- * Returns the same verdict on all ranks.
+ * there is none; the rank with the lowest place (of several the lowest rank) describes it in
+ * `format`. Returns the same verdict on all ranks.
  */
 struct verdict verify_places(const struct world *world, uint64_t place, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -59,7 +59,7 @@ static void find_nodes(struct world *world)
     MPI_Comm_rank(world->node_comm, &world->node_rank);
     MPI_Comm_size(world->node_comm, &world->node_size);
 
-    MPI_Comm leaders; /* of each node the lowest rank, in their order: their ranks count the nodes */
+    MPI_Comm leaders; /* of each node the lowest rank: their ranks count the nodes */
     int node[2] = { 0, 0 };
     MPI_Comm_split(world->comm, world->node_rank == 0 ? 0 : MPI_UNDEFINED, world->rank, &leaders);
     if (leaders != MPI_COMM_NULL) {

@@ -20,13 +20,13 @@ teardown_file() {
 # Options that keep each run short.
 quick() { # quick PROGRAM
     if grep -q -e '^  --seconds ' <<<"$("$LOCKSTEP_BUILD/$1" --help 2>&1)"; then
-        echo --seconds 0.05
+        echo --seconds 0.01
     fi
 }
 
 @test "every program on six ranks of three hosts" {
     local file program
-    for file in mpi/p2p/*.c mpi/deadlock/*.c; do
+    for file in mpi/p2p/*.c mpi/deadlock/*.c mpi/collective/*.c; do
         program=${file%.c}
         # shellcheck disable=SC2046  # words
         run in_session jobs/launch -n 6 "$program" $(quick "$program")

@@ -75,10 +75,15 @@ check_sheet() {
     check_sheet docs/labs/deadlock.md
 }
 
-@test "every program of mpi/p2p and mpi/deadlock is in a sheet" {
-    for program in mpi/p2p/*.c mpi/deadlock/*.c; do
+@test "collective operations" {
+    command -v smpicc >/dev/null || skip "smpicc is missing: make deps simulate"
+    check_sheet docs/labs/collectives.md
+}
+
+@test "every program of mpi is in a sheet" {
+    for program in mpi/p2p/*.c mpi/deadlock/*.c mpi/collective/*.c; do
         name=$(basename "$program" .c)
-        grep -qw "$name" docs/labs/p2p.md docs/labs/deadlock.md || {
+        grep -qw "$name" docs/labs/p2p.md docs/labs/deadlock.md docs/labs/collectives.md || {
             echo "$name is in no sheet"
             return 1
         }

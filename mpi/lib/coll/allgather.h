@@ -5,8 +5,9 @@
  *   linear              (p-1) a + (p-1)/p n b: each sends its block to all others, all at once
  *   ring                (p-1)(a + n/p b): what came from the left goes on to the right
  *   recursive_doubling  lg p a + (p-1)/p n b: what a rank holds doubles with each partner; a + n b
- *                       more where p is no power of 2 (Thakur, Rabenseifner, Gropp, IJHPCA 19, 2005)
- *   bruck               lg p a + (p-1)/p n b for any p, and two copies of all (Bruck, Ho, Kipnis,
+ *                       more where p is no power of 2 (Thakur, Rabenseifner, Gropp, IJHPCA 19,
+ *   2005) bruck               lg p a + (p-1)/p n b for any p, and two copies of all (Bruck, Ho,
+ *   Kipnis,
  *                       Upfal, Weathersby, "Efficient algorithms for all-to-all communications in
  *                       multiport message-passing systems", IEEE TPDS 8, 1997)
  *   shared              see shared.h

@@ -15,8 +15,8 @@
  *
  * Bits of a sum of floating-point numbers: by each algorithm all ranks get the same bits, and the
  * same ones at every run, for the same p and (shared) layout. Of a sum whose terms beyond the first
- * k ranks are 0, linear, binomial, and shared on one node give the same bits for all p >= k; the others
- * do not. Of MPI_Allreduce the standard only advises the former.
+ * k ranks are 0, linear, binomial, and shared on one node give the same bits for all p >= k; the
+ * others do not. Of MPI_Allreduce the standard only advises the former.
  */
 #ifndef MPI_LIB_COLL_ALLREDUCE_H
 #define MPI_LIB_COLL_ALLREDUCE_H

@@ -3,9 +3,9 @@
  *
  *   linear    (p-1)(a + n/p b), of which starts overlap: 32 messages are on their way at a time;
  *             nobody is everybody's first target
- *   pairwise  (p-1)(a + n/p b): in step k a rank sends to the one k places up, and receives from the
- *             one k places down, so that no two send to one rank in a step (Thakur, Rabenseifner,
- *             Gropp, IJHPCA 19, 2005)
+ *   pairwise  (p-1)(a + n/p b): in step k a rank sends to the one k places up, and receives from
+ *             the one k places down, so that no two send to one rank in a step (Thakur,
+ *             Rabenseifner, Gropp, IJHPCA 19, 2005)
  *   bruck     lg p (a + n/2 b): blocks travel along the bits of their distance, through others, and
  *             each step carries half of all (Bruck et al., IEEE TPDS 8, 1997)
  *   shared    see shared.h; on one node

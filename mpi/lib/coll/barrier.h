@@ -5,8 +5,8 @@
  *   binomial       2 lg p a: the same along a tree
  *   dissemination  lg p a: in step k a rank tells the one 2^k places up, and waits for the one 2^k
  *                  places down; the least possible (Hensgen, Finkel, Manber, "Two algorithms for
- *                  barrier synchronization", International Journal of Parallel Programming 17, 1988)
- *   shared         see shared.h
+ *                  barrier synchronization", International Journal of Parallel Programming 17,
+ *   1988) shared         see shared.h
  */
 #ifndef MPI_LIB_COLL_BARRIER_H
 #define MPI_LIB_COLL_BARRIER_H

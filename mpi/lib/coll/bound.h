@@ -1,8 +1,9 @@
 /*
  * bound - the least that an operation can take in the model of coll.h, however it is done: each
  * part of it bounds alone, and their sum is what good algorithms reach within a factor of 2 (Chan,
- * Heimlich, Purkayastha, van de Geijn, "Collective communication: theory, practice, and experience",
- * CCPE 19, 2007, section 3). Memory that ranks share, or several networks a node, may beat it.
+ * Heimlich, Purkayastha, van de Geijn, "Collective communication: theory, practice, and
+ * experience", CCPE 19, 2007, section 3). Memory that ranks share, or several networks a node, may
+ * beat it.
  */
 #ifndef MPI_LIB_COLL_BOUND_H
 #define MPI_LIB_COLL_BOUND_H

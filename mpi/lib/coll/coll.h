@@ -3,10 +3,11 @@
  *
  * One file an operation (bcast.h, allreduce.h ...); each has a table of algorithms, whose header
  * tells where each comes from and what it costs. The functions take the standard's arguments and a
- * struct coll_options. Where MPI has a form with counts and displacements (MPI_Scatterv, MPI_Gatherv,
- * MPI_Allgatherv), ours takes the counts alone, as MPI_Reduce_scatter does: `counts` has an entry a
- * rank, the same on all ranks, and blocks lie one behind the other in rank order. MPI_IN_PLACE may
- * stand where the standard allows it. Datatypes are of any kind, and the same on both sides.
+ * struct coll_options. Where MPI has a form with counts and displacements (MPI_Scatterv,
+ * MPI_Gatherv, MPI_Allgatherv), ours takes the counts alone, as MPI_Reduce_scatter does: `counts`
+ * has an entry a rank, the same on all ranks, and blocks lie one behind the other in rank order.
+ * MPI_IN_PLACE may stand where the standard allows it. Datatypes are of any kind, and the same on
+ * both sides.
  *
  * All functions are collective over `comm`, an intracommunicator, and are not to be called from two
  * threads for one communicator. The first call on a communicator duplicates it (coll_team), which
@@ -15,10 +16,10 @@
  * see coll_admits) or that of the shared window; an error of MPI goes to the handler of `comm`. A
  * rank that gets -1 for want of memory leaves the others waiting: end the job.
  *
- * Costs are given in the model of Hockney ("The communication challenge for MPP", Parallel Computing
- * 20, 1994): a message of n bytes takes a + n b, a rank sends one and receives one at a time, and
- * to combine n bytes takes n c. p ranks; lg is the logarithm to the base 2, rounded up; n is what
- * the larger buffer of a rank holds in all.
+ * Costs are given in the model of Hockney ("The communication challenge for MPP", Parallel
+ * Computing 20, 1994): a message of n bytes takes a + n b, a rank sends one and receives one at a
+ * time, and to combine n bytes takes n c. p ranks; lg is the logarithm to the base 2, rounded up; n
+ * is what the larger buffer of a rank holds in all.
  */
 #ifndef MPI_LIB_COLL_COLL_H
 #define MPI_LIB_COLL_COLL_H
@@ -93,8 +94,8 @@ struct coll_algorithm { /* a table ends with an entry without name */
 
 /*
  * Whether the algorithm can do `op` (MPI_OP_NULL where there is none) on `comm`. NULL if so, else
- * the reason, for people: "it reorders the operands of an operation that does not commute". The same
- * on all ranks. Collective at the first call on a communicator.
+ * the reason, for people: "it reorders the operands of an operation that does not commute". The
+ * same on all ranks. Collective at the first call on a communicator.
  */
 const char *coll_admits(const struct coll_algorithm *algorithm, MPI_Op op, MPI_Comm comm);
 

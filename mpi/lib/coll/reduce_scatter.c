@@ -39,7 +39,8 @@ static double linear_secs(const struct coll_case *c)
 {
     const double n = c->bytes;
 
-    return (c->ranks - 1) * (2 * c->cost.a + n * (c->cost.b + c->cost.c) + n / c->ranks * c->cost.b);
+    return (c->ranks - 1) *
+           (2 * c->cost.a + n * (c->cost.b + c->cost.c) + n / c->ranks * c->cost.b);
 }
 
 int coll_reduce_scatter_binomial(const void *sendbuf, void *recvbuf, const int counts[],

@@ -3,7 +3,8 @@
  * vector.
  *
  *   linear             (p-1)(2 a + n b + n c + n/p b): reduce and scatter, each by `linear`
- *   binomial           lg p (2 a + n b + n c) + (p-1)/p n b: reduce and scatter along binomial trees
+ *   binomial           lg p (2 a + n b + n c) + (p-1)/p n b: reduce and scatter along binomial
+ *   trees
  *   pairwise           (p-1)(a + n/p (b + c)): in step k a rank sends the one k places up its part,
  *                      and combines what comes from k places down; reorders (Thakur, Rabenseifner,
  *                      Gropp, IJHPCA 19, 2005)

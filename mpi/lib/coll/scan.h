@@ -4,8 +4,8 @@
  *
  *   linear    (p-1)(a + n b + n c): each rank adds its own and hands the sum on
  *   chain     (p-2 + n/s)(a + s b + s c): the same as a pipeline of segments of s bytes
- *   doubling  lg p (a + n b + n c), exscan up to n c more a step: in step k what 2^k ranks sum up to
- *             goes 2^k places up (Hillis, Steele, "Data parallel algorithms", CACM 29, 1986)
+ *   doubling  lg p (a + n b + n c), exscan up to n c more a step: in step k what 2^k ranks sum up
+ *             to goes 2^k places up (Hillis, Steele, "Data parallel algorithms", CACM 29, 1986)
  *
  * Exscan leaves recvbuf on rank 0 alone. Bits of sums: linear and chain add rank by rank, so a
  * rank's are the same for every p; so are those of doubling, whose tree under a rank does not

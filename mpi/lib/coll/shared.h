@@ -6,8 +6,8 @@
  * data into a slot and then raises its counter `posted`; the others wait for that, copy the piece
  * out, or combine it with others, and raise `done`. Counters only grow, so nothing is ever reset; a
  * slot is written again when all have done with it. Pieces follow one another, so that writers and
- * readers work at the same time. The scheme of flags is that of Graham and Shipman, "MPI support for
- * multi-core architectures: optimized shared memory collectives", EuroPVM/MPI 2008.
+ * readers work at the same time. The scheme of flags is that of Graham and Shipman, "MPI support
+ * for multi-core architectures: optimized shared memory collectives", EuroPVM/MPI 2008.
  *
  *   cost  n bytes are copied twice, by two ranks at a time: about n times the time to copy a byte,
  *         and what it takes to see a flag, instead of a and b of messages
@@ -16,8 +16,8 @@
  * once. The operands keep the order of ranks. Vectors of up to 4 KiB each rank combines for itself.
  *
  * Over several nodes the first rank of each is its leader: data goes within the node, between the
- * leaders (bcast and reductions by the algorithm that the model says is the quickest, allgather by a
- * ring, scatter and gather directly from and to the root), and within the nodes again.
+ * leaders (bcast and reductions by the algorithm that the model says is the quickest, allgather by
+ * a ring, scatter and gather directly from and to the root), and within the nodes again.
  *
  * The window is made at the first call on a communicator (collective), kept as an attribute of it
  * and freed with it. A rank that waits spins for some microseconds, then yields its core each time;

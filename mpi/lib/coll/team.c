@@ -112,8 +112,8 @@ const char *coll_admits(const struct coll_algorithm *algorithm, MPI_Op op, MPI_C
     if ((algorithm->needs & COLL_ONE_NODE) && team->nodes > 1)
         return "its ranks must share one node";
     if (!commutes && !team->ordered)
-        return "it combines node by node, the ranks of a node are not neighbours, and the operation "
-               "does not commute";
+        return "it combines node by node, the ranks of a node are not neighbours, and the "
+               "operation does not commute";
     return NULL;
 }
 

@@ -28,7 +28,8 @@ struct coll_team {
 /* Collective at the first call for a communicator. NULL with errno ENOMEM. */
 struct coll_team *coll_team(MPI_Comm comm);
 
-/* Collective at the first call for a team: finds out who sits where. Returns 0, or -1 with ENOMEM. */
+/* Collective at the first call for a team: finds out who sits where. Returns 0, or -1 with
+ * ENOMEM. */
 int coll_team_nodes(struct coll_team *team);
 
 /* Frees a window, collective over the node: shared.c's, called when the communicator is freed. */

@@ -9,8 +9,8 @@
 
 /*
  * Ranks are counted from the root on: v = (rank - root) mod size. The subtree of v holds the ranks
- * v ... v + span - 1. Its parent is v - bit, its children are v + bit / 2, v + bit / 4 ... v + 1, as
- * far as they exist.
+ * v ... v + span - 1. Its parent is v - bit, its children are v + bit / 2, v + bit / 4 ... v + 1,
+ * as far as they exist.
  */
 struct coll_tree {
     int size, root, v, bit, span;

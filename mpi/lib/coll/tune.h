@@ -37,7 +37,7 @@ int tune_read(struct tune *tune, const char *text, const char *operation, int no
               const struct coll_algorithm *algorithms, int *line);
 void tune_close(struct tune *tune);
 
-/* The entry for `bytes`; NULL if there is none. Below the smallest size it is the smallest one's. */
+/* The entry for `bytes`; NULL if there is none. Below the smallest size it is that one's. */
 const struct tune_entry *tune_find(const struct tune *tune, uint64_t bytes);
 
 /*

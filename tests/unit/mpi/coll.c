@@ -11,6 +11,8 @@
  * Test:    -n 17 --from 16
  * Test:    -n 3 --from 1 --segment 100
  * Test:    -n 2 --most 4M --from 2
+ * Test:    -n 5 --most 8K
+ * Test:    -n 8 --most 8K
  * Test(1): -n 3 --from 2 --break
  */
 #include <inttypes.h>
@@ -408,8 +410,8 @@ static struct verdict test_ranks(struct world *w, int ranks)
         MPI_Comm_free(&j.comm);
     }
     world_rest(w);
-    return verify_places(w, j.failed ? (uint64_t)w->rank : UINT64_MAX, "rank %d: %s: wrong", w->rank,
-                         j.place);
+    return verify_places(w, j.failed ? (uint64_t)w->rank : UINT64_MAX, "rank %d: %s: wrong",
+                         w->rank, j.place);
 }
 
 int main(int argc, char **argv)

@@ -103,7 +103,8 @@ int main(int argc, char **argv)
     enum status status = world_open(&w, argc, argv, MPI_THREAD_SINGLE, 1, options);
     struct verdict verdict = { .right = true };
 
-    for (const struct coll_algorithm *a = coll_reduce_algorithms + 1; status == PASS && a->name; a++)
+    for (const struct coll_algorithm *a = coll_reduce_algorithms + 1; status == PASS && a->name;
+         a++)
         verdict = verdict_both(verdict, check(&w, a, false));
     for (const struct coll_algorithm *a = coll_allreduce_algorithms + 1; status == PASS && a->name;
          a++)
