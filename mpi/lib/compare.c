@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ALGORITHMS_MAX = 16, COST_BYTES = 1 << 20 };
+enum { ALGORITHMS_MAX = 16, COST_BYTES = 1 << 20, SIZES_MAX = 66 /* of 64 bits, that double */ };
 
 /* One competitor. */
 struct entrant {
@@ -19,6 +19,12 @@ struct entrant {
     const char *name;
     const struct coll_algorithm *algorithm; /* NULL: what the table says for the size */
     bool right;
+};
+
+/* How much faster than MPI's own each entrant was. */
+struct trial {
+    uint64_t bytes;
+    double speedup[ALGORITHMS_MAX];
 };
 
 struct run {
@@ -31,8 +37,8 @@ struct run {
     struct entrant entrants[ALGORITHMS_MAX];
     int count;
     uint64_t bytes; /* of this row */
-    struct tune_entry *best; /* --tune: one a size, on rank 0 */
-    int best_count;
+    struct trial *trials; /* --tune: one a size, on rank 0 */
+    int trial_count;
 };
 
 /* ---- The model's costs ---- */
@@ -302,15 +308,38 @@ static void add_row(struct run *run, int i, const struct timing *timings, int be
         timing_notes(&w->program, &timings[i]);
 }
 
-/* What is proved to be faster than MPI's own; else that. */
-static void keep_best(struct run *run, const struct timing *timings, int best)
+static void keep_trial(struct run *run, const struct timing *timings)
 {
-    const bool proved = best > 0 && timings[best].ratio.has_ci && timings[best].ratio.ci_low > 1;
-    const struct coll_algorithm *const algorithm =
-        proved ? run->entrants[best].algorithm : run->compare->algorithms;
+    struct trial *const trial = &run->trials[run->trial_count++];
 
-    if (run->best_count == 0 || run->best[run->best_count - 1].algorithm != algorithm)
-        run->best[run->best_count++] = (struct tune_entry){ run->bytes, algorithm };
+    trial->bytes = run->bytes;
+    for (int i = 0; i < run->count; i++)
+        trial->speedup[i] = timings[i].ratio.median;
+}
+
+/*
+ * The best entrant for a size, by the mean over it and its neighbours: what was the fastest by
+ * chance is not beside it. MPI's own, unless another one is clearly better, since another launch may
+ * differ by some per cent.
+ */
+static const struct coll_algorithm *best_at(const struct run *run, int at)
+{
+    const double clearly = 1.1;
+    const struct coll_algorithm *best = run->compare->algorithms;
+    double most = clearly;
+
+    for (int i = 1; i < run->count; i++) {
+        double product = 1;
+        int n = 0;
+        for (int k = at > 0 ? at - 1 : 0; k <= at + 1 && k < run->trial_count; k++, n++)
+            product *= run->trials[k].speedup[i];
+        const double mean = pow(product, 1.0 / n);
+        if (mean > most && run->trials[at].speedup[i] > clearly) {
+            best = run->entrants[i].algorithm;
+            most = mean;
+        }
+    }
+    return best;
 }
 
 static struct verdict run_size(struct run *run, uint64_t bytes)
@@ -342,21 +371,27 @@ static struct verdict run_size(struct run *run, uint64_t bytes)
         add_row(run, i, timings, best);
     }
     c->close(c->arg);
-    if (run->best && verdict.right)
-        keep_best(run, timings, best);
+    if (run->trials && verdict.right)
+        keep_trial(run, timings);
     return verdict;
 }
 
 /* ---- All ---- */
 
-static enum status write_best(struct run *run)
+static enum status write_table(struct run *run)
 {
     struct world *const w = run->world;
     const char *const path = run->options->tune;
+    struct tune_entry entries[SIZES_MAX];
     enum status status = PASS;
+    int count = 0;
 
-    if (w->rank == 0 && tune_write(path, program_name, w->nodes, w->size, run->best,
-                                   run->best_count)) {
+    for (int i = 0; i < run->trial_count; i++) {
+        const struct coll_algorithm *const best = best_at(run, i);
+        if (count == 0 || entries[count - 1].algorithm != best)
+            entries[count++] = (struct tune_entry){ run->trials[i].bytes, best };
+    }
+    if (w->rank == 0 && tune_write(path, program_name, w->nodes, w->size, entries, count)) {
         program_error("--tune %s: %s: name a file that can be written", path, strerror(errno));
         status = FAIL;
     }
@@ -374,14 +409,14 @@ static enum status run_range(struct run *run, const char *what)
         program_note(&w->program, "model: a = %.3g us, b = %.3g us a MB, c = %.3g us a MB",
                      1e6 * run->cost.a, 1e12 * run->cost.b, 1e12 * run->cost.c);
     if (run->options->tune && w->rank == 0)
-        run->best = world_alloc(w, 70, sizeof *run->best); /* sizes double: 64 at most */
+        run->trials = world_alloc(w, SIZES_MAX, sizeof *run->trials);
     do
         verdict = verdict_both(verdict, run_size(run, bytes));
     while ((bytes = range_next(range, bytes)) > 0);
     enum status status = PASS;
     if (run->options->tune && verdict.right)
-        status = write_best(run);
-    free(run->best);
+        status = write_table(run);
+    free(run->trials);
     if (!verdict.right)
         return program_verdict(&w->program, false, "%s", verdict.wrong);
     if (status != PASS)
