@@ -141,6 +141,7 @@ chosen  = $(sort $(foreach t,$(TEST),$(filter $(t:/=)%,$(tests))))
 
 check: all units
 	$(if $(second),@+$(MAKE) --no-print-directory -s MPI=$(second) all units)
+	$(if $(MPI)$(MODE),,$(if $(shell command -v smpicc),@+$(MAKE) --no-print-directory -s MPI=sim all units))
 	@LOCKSTEP_BUILD=$(BUILD) LOCKSTEP_SECOND=$(second:%=build-%) MODE=$(MODE) \
 	    prove -j3 --timer --exec tests/harness $(or $(chosen),$(error TEST=$(TEST): no such test))
 

@@ -3,12 +3,6 @@
 bats_require_minimum_version 1.5.0
 # Clusters that are not there: jobs/simulate, its platforms, and the algorithms at many ranks.
 
-setup_file() {
-    cd "$BATS_TEST_DIRNAME/.." || return
-    command -v smpicc >/dev/null || skip "smpicc is missing: make deps simulate"
-    make -s MPI=sim all units
-}
-
 setup() {
     cd "$BATS_TEST_DIRNAME/.." || return
     command -v smpicc >/dev/null || skip "smpicc is missing: make deps simulate"
@@ -68,7 +62,7 @@ simulate() {
     run -77 simulate -n 2 bcast --algorithm shared
     [[ $output = *"spin for ever"* ]]
     run -77 simulate -n 2 bcast --fault if_root
-    run -77 env PATH=/usr/bin:/bin LOCKSTEP_BUILD=/nonexistent jobs/simulate bcast
+    run -77 env PATH=/usr/bin:/bin LOCKSTEP_SIMULATED=/nonexistent jobs/simulate bcast
     [[ $output = *"make MPI=sim"* ]]
 }
 

@@ -29,9 +29,9 @@ batch_scripts() { scripts | tr '\n' '\0' | xargs -0 grep -l '^#SBATCH'; }
 @test "executable, no CRLF, no line past 100 columns" {
     [ -x "$jobs/launch" ]
     batch_scripts | while read -r file; do [ -x "$file" ] || exit 1; done
-    run grep -l $'\r' "$jobs"/*
+    run grep -rl $'\r' "$jobs"
     [ "$status" = 1 ]
-    run awk 'length > 100 { print FILENAME ": " FNR }' "$jobs"/*
+    run find "$jobs" -type f -exec awk 'length > 100 { print FILENAME ": " FNR }' {} +
     [ -z "$output" ]
 }
 

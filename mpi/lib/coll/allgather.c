@@ -27,20 +27,22 @@ static int allgather_linear(const void *sendbuf, void *recvbuf, const int counts
     if (!starts)
         return -1;
     const int rank = team->rank, size = team->size;
-    MPI_Request *requests = malloc(2 * (size_t)size * sizeof *requests);
-    if (requests) {
-        for (int i = 1, n = 0; i < size; i++) { /* no rank is everybody's first */
-            const int from = (rank - i + size) % size, to = (rank + i) % size;
-            MPI_Irecv(coll_at(recvbuf, starts[from], datatype), counts[from], datatype, from, 0,
-                      team->comm, &requests[n++]);
-            MPI_Isend(coll_at(recvbuf, starts[rank], datatype), counts[rank], datatype, to, 0,
-                      team->comm, &requests[n++]);
+    MPI_Request requests[2 * COLL_AT_ONCE];
+    int n = 0;
+    for (int i = 1; i < size; i++) { /* no rank is everybody's first */
+        const int from = (rank - i + size) % size, to = (rank + i) % size;
+        MPI_Irecv(coll_at(recvbuf, starts[from], datatype), counts[from], datatype, from, 0,
+                  team->comm, &requests[n++]);
+        MPI_Isend(coll_at(recvbuf, starts[rank], datatype), counts[rank], datatype, to, 0,
+                  team->comm, &requests[n++]);
+        if (n == 2 * COLL_AT_ONCE) {
+            MPI_Waitall(n, requests, MPI_STATUSES_IGNORE);
+            n = 0;
         }
-        MPI_Waitall(2 * (size - 1), requests, MPI_STATUSES_IGNORE);
     }
+    MPI_Waitall(n, requests, MPI_STATUSES_IGNORE);
     free(starts);
-    free(requests);
-    return requests ? 0 : -1;
+    return 0;
 }
 
 static double linear_secs(const struct coll_case *c)

@@ -4,9 +4,6 @@
 
 #include <stdlib.h>
 
-/* Messages that a rank has on their way: more would only lengthen the queues that are searched. */
-enum { AT_ONCE = 32 };
-
 /* With MPI_IN_PLACE what is sent lies where the results go: a copy of it, to be freed. */
 static int copy_in_place(const void **sendbuf, void *recvbuf, size_t elements,
                          MPI_Datatype datatype, void **copy)
@@ -33,7 +30,7 @@ static int alltoall_linear(const void *sendbuf, int count, MPI_Datatype datatype
                                &copy))
         return -1;
     const int rank = team->rank, size = team->size;
-    MPI_Request requests[2 * AT_ONCE];
+    MPI_Request requests[2 * COLL_AT_ONCE];
     int n = 0;
     for (int i = 1; i < size; i++) {
         const int from = (rank - i + size) % size, to = (rank + i) % size;
@@ -41,7 +38,7 @@ static int alltoall_linear(const void *sendbuf, int count, MPI_Datatype datatype
                   team->comm, &requests[n++]);
         MPI_Isend(coll_at(sendbuf, (ptrdiff_t)to * count, datatype), count, datatype, to, 0,
                   team->comm, &requests[n++]);
-        if (n == 2 * AT_ONCE) {
+        if (n == 2 * COLL_AT_ONCE) {
             MPI_Waitall(n, requests, MPI_STATUSES_IGNORE);
             n = 0;
         }
@@ -144,7 +141,8 @@ static double bruck_secs(const struct coll_case *c)
 
 const struct coll_algorithm coll_alltoall_algorithms[] = {
     { .name = "mpi" },
-    { .name = "linear", .alltoall = alltoall_linear, .secs = direct_secs },
+    { .name = "linear", .alltoall = alltoall_linear, .needs = COLL_FLOOD,
+      .secs = direct_secs },
     { .name = "pairwise", .alltoall = coll_alltoall_pairwise, .secs = direct_secs },
     { .name = "bruck", .alltoall = alltoall_bruck, .secs = bruck_secs },
     { .name = "shared", .alltoall = coll_alltoall_shared, .needs = COLL_SHARED | COLL_ONE_NODE },

@@ -72,7 +72,7 @@ enum coll_needs {
     COLL_COMMUTATIVE = 1, /* changes the order of the operands */
     COLL_SHARED = 2,      /* memory that ranks of a node share, and no simulation */
     COLL_ONE_NODE = 4,
-    COLL_FLOOD = 8,  /* p (p - 1) messages at once: more than can be simulated of many ranks */
+    COLL_FLOOD = 8,  /* p (p - 1) messages at once: too many to simulate with many ranks */
 };
 
 struct coll_algorithm { /* a table ends with an entry without name */

@@ -17,8 +17,8 @@
  *
  * Bits of a sum of floating-point numbers: each algorithm gives the same bits at every run, for the
  * same p, root, segment and (shared) layout. Of a sum whose terms beyond the first k ranks are 0,
- * linear, chain, binomial with root 0, and shared on one node give the same bits for all p >= k:
- * more ranks add to their order and change nothing within. The others do not.
+ * linear, and with root 0 chain, binomial and binary, and shared on one node give the same bits for
+ * all p >= k: more ranks add to their order and change nothing within. The others do not.
  */
 #ifndef MPI_LIB_COLL_REDUCE_H
 #define MPI_LIB_COLL_REDUCE_H

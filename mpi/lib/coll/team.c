@@ -102,8 +102,8 @@ const char *coll_admits(const struct coll_algorithm *algorithm, MPI_Op op, MPI_C
     MPI_Comm_size(comm, &size);
     if (algorithm->needs & COLL_SHARED)
         return "simulated: ranks that spin on shared memory would spin for ever";
-    if ((algorithm->needs & COLL_FLOOD) && size > 64)
-        return "simulated: p (p - 1) messages at once take too long beyond 64 ranks";
+    if ((algorithm->needs & COLL_FLOOD) && size > 256)
+        return "simulated: p (p - 1) messages take too long beyond 256 ranks";
 #endif
     if (!(algorithm->needs & (COLL_SHARED | COLL_ONE_NODE)))
         return NULL;

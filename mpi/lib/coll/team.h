@@ -7,6 +7,10 @@
 
 #include "mpi/lib/coll/coll.h"
 
+/* Messages that a rank has on their way to all others: more would only lengthen the queues that are
+ * searched. */
+enum { COLL_AT_ONCE = 32 };
+
 struct coll_window;
 
 /* Kept as an attribute of a communicator, and freed with it. */

@@ -24,7 +24,7 @@ static const struct arg options[] = { ARGS_END };
 /* Which algorithms give the same bits for any number of ranks; shared on one node. */
 static bool says_same(const char *name)
 {
-    static const char *const names[] = { "linear", "chain", "binomial", "shared" };
+    static const char *const names[] = { "linear", "chain", "binomial", "binary", "shared" };
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(name, names[i]) == 0)
