@@ -34,7 +34,7 @@ simulate() {
 }
 
 @test "every algorithm is right at 256 and at 1000 ranks" {
-    simulate -n 256 build-sim/tests/unit/mpi/coll --most 8K
+    simulate -n 256 build-sim/tests/unit/mpi/coll --most 1K
     simulate -n 1000 bcast --algorithm knomial,scatter_doubling --bytes 64K --root 500
     simulate -n 1000 allreduce --algorithm recursive_doubling,rabenseifner --bytes 64K
     simulate -n 1000 gather --algorithm binomial --bytes 64K --root 999
