@@ -298,9 +298,9 @@ static void add_row(struct run *run, int i, const struct timing *timings, int be
     record_real(&row, "speedup_high", timed && timings[i].ratio.has_ci ? timings[i].ratio.ci_high
                                                                          : NAN);
     record_text(&row, "means", algorithm ? algorithm->name : "mpi");
-    record_real(&row, "alpha_s", run->cost.a);
-    record_real(&row, "beta_s", run->cost.b);
-    record_real(&row, "gamma_s", run->cost.c);
+    record_real(&row, "alpha_s", run->cost.a > 0 ? run->cost.a : NAN);
+    record_real(&row, "beta_s", run->cost.b > 0 ? run->cost.b : NAN);
+    record_real(&row, "gamma_s", run->cost.c > 0 ? run->cost.c : NAN);
     row.aside = false;
     record_bool(&row, "verified", entrant->right);
     program_row(&w->program, &row);
@@ -405,7 +405,7 @@ static enum status run_range(struct run *run, const char *what)
     struct verdict verdict = { .right = true };
     uint64_t bytes = range->from;
 
-    if (w->size > 1 && (run->count > 1 || chosen(&run->entrants[0])))
+    if (run->cost.a > 0)
         program_note(&w->program, "model: a = %.3g us, b = %.3g us a MB, c = %.3g us a MB",
                      1e6 * run->cost.a, 1e12 * run->cost.b, 1e12 * run->cost.c);
     if (run->options->tune && w->rank == 0)
@@ -440,7 +440,8 @@ enum status compare_run(struct world *world, const struct compare *compare,
     if (status == PASS)
         status = enter_all(&run);
     if (status == PASS) {
-        measure_cost(&run);
+        if (run.count > 1 || chosen(&run.entrants[0])) /* MPI's own alone needs no model */
+            measure_cost(&run);
         status = run_range(&run, what);
     }
     tune_close(&run.table);
