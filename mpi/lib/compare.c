@@ -1,7 +1,6 @@
 #include "mpi/lib/compare.h"
 #include "local/lib/clock.h"
 #include "local/lib/file.h"
-#include "local/lib/sampler.h"
 #include "mpi/lib/coll/tune.h"
 #include "mpi/lib/pair.h"
 
@@ -319,8 +318,8 @@ static void keep_trial(struct run *run, const struct timing *timings)
 
 /*
  * The best entrant for a size, by the mean over it and its neighbours: what was the fastest by
- * chance is not beside it. MPI's own, unless another one is clearly better, since another launch may
- * differ by some per cent.
+ * chance is not beside it. MPI's own, unless another one is clearly better, since another launch
+ * may differ by some per cent.
  */
 static const struct coll_algorithm *best_at(const struct run *run, int at)
 {

@@ -28,19 +28,18 @@ static int allgather_linear(const void *sendbuf, void *recvbuf, const int counts
         return -1;
     const int rank = team->rank, size = team->size;
     MPI_Request requests[2 * COLL_AT_ONCE];
-    int n = 0;
+    for (int i = 0; i < 2 * COLL_AT_ONCE; i++)
+        requests[i] = MPI_REQUEST_NULL;
     for (int i = 1; i < size; i++) { /* no rank is everybody's first */
         const int from = (rank - i + size) % size, to = (rank + i) % size;
+        MPI_Request *const oldest = &requests[i % COLL_AT_ONCE * 2];
+        MPI_Waitall(2, oldest, MPI_STATUSES_IGNORE);
         MPI_Irecv(coll_at(recvbuf, starts[from], datatype), counts[from], datatype, from, 0,
-                  team->comm, &requests[n++]);
+                  team->comm, &oldest[0]);
         MPI_Isend(coll_at(recvbuf, starts[rank], datatype), counts[rank], datatype, to, 0,
-                  team->comm, &requests[n++]);
-        if (n == 2 * COLL_AT_ONCE) {
-            MPI_Waitall(n, requests, MPI_STATUSES_IGNORE);
-            n = 0;
-        }
+                  team->comm, &oldest[1]);
     }
-    MPI_Waitall(n, requests, MPI_STATUSES_IGNORE);
+    MPI_Waitall(2 * COLL_AT_ONCE, requests, MPI_STATUSES_IGNORE);
     free(starts);
     return 0;
 }

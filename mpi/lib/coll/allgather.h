@@ -2,7 +2,7 @@
  * allgather - what MPI_Allgatherv does, by hand (MPI 3.1, section 5.7): blocks without gaps, whose
  * sizes all ranks know; n is what all of them hold.
  *
- *   linear              (p-1) a + (p-1)/p n b: each sends its block to all others, 32 at a time
+ *   linear              (p-1) a + (p-1)/p n b: each sends its block to all others, 8 at a time
  *   ring                (p-1)(a + n/p b): what came from the left goes on to the right
  *   recursive_doubling  lg p a + (p-1)/p n b: what a rank holds doubles with each partner; a + n b
  *                       more where p is no power of 2 (Thakur, Rabenseifner, Gropp, IJHPCA 19,

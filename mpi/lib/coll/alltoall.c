@@ -31,21 +31,20 @@ static int alltoall_linear(const void *sendbuf, int count, MPI_Datatype datatype
         return -1;
     const int rank = team->rank, size = team->size;
     MPI_Request requests[2 * COLL_AT_ONCE];
-    int n = 0;
+    for (int i = 0; i < 2 * COLL_AT_ONCE; i++)
+        requests[i] = MPI_REQUEST_NULL;
     for (int i = 1; i < size; i++) {
         const int from = (rank - i + size) % size, to = (rank + i) % size;
+        MPI_Request *const oldest = &requests[i % COLL_AT_ONCE * 2];
+        MPI_Waitall(2, oldest, MPI_STATUSES_IGNORE);
         MPI_Irecv(coll_at(recvbuf, (ptrdiff_t)from * count, datatype), count, datatype, from, 0,
-                  team->comm, &requests[n++]);
+                  team->comm, &oldest[0]);
         MPI_Isend(coll_at(sendbuf, (ptrdiff_t)to * count, datatype), count, datatype, to, 0,
-                  team->comm, &requests[n++]);
-        if (n == 2 * COLL_AT_ONCE) {
-            MPI_Waitall(n, requests, MPI_STATUSES_IGNORE);
-            n = 0;
-        }
+                  team->comm, &oldest[1]);
     }
     coll_copy(coll_at(sendbuf, (ptrdiff_t)rank * count, datatype),
               coll_at(recvbuf, (ptrdiff_t)rank * count, datatype), count, datatype);
-    MPI_Waitall(n, requests, MPI_STATUSES_IGNORE);
+    MPI_Waitall(2 * COLL_AT_ONCE, requests, MPI_STATUSES_IGNORE);
     coll_free(copy, datatype);
     return 0;
 }

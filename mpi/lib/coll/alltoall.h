@@ -1,7 +1,7 @@
 /*
  * alltoall - what MPI_Alltoall does, by hand (MPI 3.1, section 5.8); n is a rank's send buffer.
  *
- *   linear    (p-1)(a + n/p b), of which starts overlap: 32 messages are on their way at a time;
+ *   linear    (p-1)(a + n/p b), of which starts overlap: 8 messages are on their way at a time;
  *             nobody is everybody's first target
  *   pairwise  (p-1)(a + n/p b): in step k a rank sends to the one k places up, and receives from
  *             the one k places down, so that no two send to one rank in a step (Thakur,

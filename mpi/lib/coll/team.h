@@ -7,9 +7,9 @@
 
 #include "mpi/lib/coll/coll.h"
 
-/* Messages that a rank has on their way to all others: more would only lengthen the queues that are
- * searched. */
-enum { COLL_AT_ONCE = 32 };
+/* Messages that a rank has on their way to others, and as many from them: more would only lengthen
+ * the queues that are searched. */
+enum { COLL_AT_ONCE = 8 };
 
 struct coll_window;
 
