@@ -1,7 +1,6 @@
 #include "local/lib/clock.h"
 
 #include <errno.h>
-
 #include <math.h>
 #include <time.h>
 
