@@ -5,7 +5,7 @@ load copy
 
 setup() {
     cd "$BATS_TEST_DIRNAME/.." || exit
-    unset LOCKSTEP_BUILD LOCKSTEP_SECOND HARNESS_HAS_TURN MAKEFLAGS MAKEOVERRIDES
+    unset LOCKSTEP_BUILD LOCKSTEP_SECOND MAKEFLAGS MAKEOVERRIDES
     command -v mpicc >/dev/null || skip "there is no MPI here"
     copy_tree "$BATS_TEST_TMPDIR/tree"
     export MODE=debug # quick to build, and with one MPI
