@@ -79,10 +79,10 @@ static const struct row {
     size_t count;     /* samples, 0: as many as it takes */
     enum stop stop;   /* STOP_NOT: whichever */
 } rows[] = {
-    { { 60, 1, 0, "barrier" }, 2, 1, STOP_ITERATIONS },
-    { { 60, 7, 0, "barrier" }, 2, 7, STOP_ITERATIONS },
-    { { 60, 7, 40, "window" }, 2, 7, STOP_ITERATIONS },
-    { { 60, 1, 3, "window" }, 0, 1, STOP_ITERATIONS },
+    { { 5, 1, 0, "barrier" }, 2, 1, STOP_ITERATIONS },
+    { { 5, 7, 0, "barrier" }, 2, 7, STOP_ITERATIONS },
+    { { 5, 7, 40, "window" }, 2, 7, STOP_ITERATIONS },
+    { { 5, 1, 3, "window" }, 0, 1, STOP_ITERATIONS },
     { { 1e-9, 100000, 0, "barrier" }, 2, 1, STOP_TIME },
     { { 0, 100000, 0, "barrier" }, 0, 1, STOP_TIME },
     { { 0, 100000, 5, "window" }, 0, 0, STOP_NOT },
@@ -121,7 +121,7 @@ static void runs(void **state)
 /* Each rank in turn is the one that the others wait for. */
 static void slowest(void **state)
 {
-    const struct timing_options options = { .secs = 60, .iterations = 5, .warmup = 1,
+    const struct timing_options options = { .secs = 5, .iterations = 5, .warmup = 1,
                                             .start = "barrier" };
     (void)state;
 
@@ -141,7 +141,7 @@ static void warms_up(void **state)
     (void)state;
 
     for (size_t i = 0; i < LENGTH(warmups); i++) {
-        const struct timing_options options = { .secs = 60, .iterations = 1, .warmup = warmups[i],
+        const struct timing_options options = { .secs = 5, .iterations = 1, .warmup = warmups[i],
                                                 .start = "barrier" };
         struct work mine = { .sleeper = -1 };
         timing_run(&w, &options, 0, work, &mine);
