@@ -150,7 +150,7 @@ check: all units
 	$(if $(chosen),,$(error TEST=$(TEST): no such test))
 	@export LOCKSTEP_BUILD=$(BUILD) LOCKSTEP_SECOND=$(second:%=build-%) MODE=$(MODE); status=0; \
 	$(if $(exclusive),$(prove) $(exclusive) || status=1;) \
-	$(if $(beside),$(prove) -j3 $(beside) || status=1;) exit $$status
+	$(if $(beside),$(prove) -j4 $(beside) || status=1;) exit $$status
 
 units: $(units:%=$(BUILD)/%)
 
