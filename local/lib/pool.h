@@ -1,0 +1,53 @@
+/*
+ * pool - threads that run tasks, and tasks that can be waited for. Thread-safe.
+ *
+ * A task is a part of the caller's own structure, so that submitting allocates nothing:
+ *
+ *     struct cube { struct task task; uint64_t number, result; };
+ *
+ *     static int cube(struct task *task)
+ *     {
+ *         struct cube *const mine = (struct cube *)task;
+ *         ...
+ *         return 0;
+ *     }
+ *
+ *     mine.task.run = cube;
+ *     pool_submit(pool, &mine.task, HUGE_VAL);
+ *     pool_wait(pool, &mine.task, HUGE_VAL);      now mine.result and mine.task.error are there
+ */
+#ifndef LOCAL_LIB_POOL_H
+#define LOCAL_LIB_POOL_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+
+struct task {
+    int (*run)(struct task *task); /* returns 0 or an error number, kept in `error` */
+    int error;
+    atomic_int state;              /* pool.c's */
+};
+
+struct pool;
+
+/* Starts `workers` > 0 threads. Up to about `capacity` tasks wait their turn. Returns NULL with
+ * errno (EAGAIN: the system gives no more threads; ENOMEM). pool_close() frees it. */
+struct pool *pool_open(size_t workers, size_t capacity);
+
+/*
+ * Hands a task over; it must stay where it is until it has been waited for, or the pool is closed.
+ * While the pool is full the caller waits, for `limit_secs` at most (HUGE_VAL: no limit). Returns 0,
+ * or -1 with errno: ETIMEDOUT. A task may submit tasks, and then the limit matters: in a full pool
+ * whose workers all submit, or all wait, nobody is left to run them.
+ */
+int pool_submit(struct pool *pool, struct task *task, double limit_secs);
+
+/* Waits until the task has been run; its results are then visible. Returns 0 (the task's own error
+ * is in task->error), or -1 with errno ETIMEDOUT after `limit_secs`. By one thread at a time, for
+ * one task. */
+int pool_wait(struct pool *pool, struct task *task, double limit_secs);
+
+/* Runs what has been submitted, ends the threads, and frees the pool. When nobody submits any more. */
+void pool_close(struct pool *pool);
+
+#endif

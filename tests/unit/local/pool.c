@@ -1,0 +1,122 @@
+/*
+ * pool - every task is run once, errors stay with their task, waiting ends in time
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "local/lib/clock.h"
+#include "local/lib/pool.h"
+
+struct job {
+    struct task task;
+    int number;
+    atomic_int runs;
+    struct pool *pool;
+    struct job *sub;
+};
+
+static int count(struct task *task)
+{
+    struct job *const job = (struct job *)task;
+
+    atomic_fetch_add(&job->runs, 1);
+    return job->number % 5 == 3 ? EDOM : 0;
+}
+
+static void runs_each_once(void **state)
+{
+    static const size_t workers[] = { 1, 2, 3, 8, 64 };
+    (void)state;
+
+    for (size_t w = 0; w < sizeof workers / sizeof *workers; w++) {
+        for (int jobs = 0; jobs < 5000; jobs = jobs * 9 + 1) {
+            struct job *const all = calloc((size_t)jobs + 1, sizeof *all);
+            struct pool *const pool = pool_open(workers[w], 16);
+            assert_non_null(pool);
+            for (int i = 0; i < jobs; i++) {
+                all[i].task.run = count;
+                all[i].number = i;
+                assert_int_equal(pool_submit(pool, &all[i].task, HUGE_VAL), 0);
+            }
+            for (int i = 0; i < jobs; i += 2) {
+                assert_int_equal(pool_wait(pool, &all[i].task, HUGE_VAL), 0);
+                assert_int_equal(all[i].runs, 1);
+            }
+            pool_close(pool);
+            for (int i = 0; i < jobs; i++) {
+                assert_int_equal(all[i].runs, 1);
+                assert_int_equal(all[i].task.error, i % 5 == 3 ? EDOM : 0);
+            }
+            free(all);
+        }
+    }
+}
+
+static int wait_for_sub(struct task *task)
+{
+    struct job *const job = (struct job *)task;
+
+    if (pool_submit(job->pool, &job->sub->task, 1))
+        return errno;
+    return pool_wait(job->pool, &job->sub->task, 0.05) ? errno : 0;
+}
+
+/* With one worker, which waits for what only it could run; with two it works. */
+static void waits_in_vain(void **state)
+{
+    (void)state;
+    for (size_t workers = 1; workers <= 2; workers++) {
+        struct pool *const pool = pool_open(workers, 4);
+        struct job sub = { .task.run = count };
+        struct job job = { .task.run = wait_for_sub, .pool = pool, .sub = &sub };
+        assert_int_equal(pool_submit(pool, &job.task, HUGE_VAL), 0);
+        assert_int_equal(pool_wait(pool, &job.task, HUGE_VAL), 0);
+        assert_int_equal(job.task.error, workers == 1 ? ETIMEDOUT : 0);
+        assert_int_equal(pool_wait(pool, &sub.task, HUGE_VAL), 0); /* again, after the time-out */
+        pool_close(pool);
+        assert_int_equal(sub.runs, 1);
+    }
+}
+
+static int sleep_a_while(struct task *task)
+{
+    (void)task;
+    clock_sleep(0.1);
+    return 0;
+}
+
+static void submits_in_vain(void **state)
+{
+    struct job jobs[8];
+    struct pool *const pool = pool_open(1, 2);
+    int submitted = 0;
+    (void)state;
+
+    while (submitted < 8) {
+        jobs[submitted].task.run = sleep_a_while;
+        if (pool_submit(pool, &jobs[submitted].task, 0.01)) {
+            assert_int_equal(errno, ETIMEDOUT);
+            break;
+        }
+        submitted++;
+    }
+    assert_in_range(submitted, 2, 4);
+    pool_close(pool);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(runs_each_once), cmocka_unit_test(waits_in_vain),
+        cmocka_unit_test(submits_in_vain),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
