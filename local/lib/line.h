@@ -2,6 +2,7 @@
 #ifndef LOCAL_LIB_LINE_H
 #define LOCAL_LIB_LINE_H
 
+#include <sched.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,6 +19,12 @@ static inline size_t line_power_of_2(size_t n)
     return power;
 }
 
+/* `bytes` rounded up to whole lines, for aligned_alloc(LINE_BYTES, ...). */
+static inline size_t line_up(size_t bytes)
+{
+    return (bytes + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES;
+}
+
 /* A wait of some nanoseconds in a loop that watches a variable: the core's other thread goes on. */
 static inline void line_pause(void)
 {
@@ -26,6 +33,16 @@ static inline void line_pause(void)
 #elif defined __aarch64__
     __asm__ volatile("isb" ::: "memory");
 #endif
+}
+
+/* Between two looks at a variable, after so many: now and then the core is left to others, since
+ * the one who is waited for may want to run on it. */
+static inline void line_wait(unsigned looks)
+{
+    if (looks % 16 == 15)
+        sched_yield();
+    else
+        line_pause();
 }
 
 #endif

@@ -1,7 +1,7 @@
 #include "local/lib/pool.h"
 #include "local/lib/clock.h"
-#include "local/lib/line.h"
-#include "local/lib/queue.h"
+#include "local/lib/gate.h"
+#include "local/lib/mpmc.h"
 
 #include <errno.h>
 #include <math.h>
@@ -14,8 +14,10 @@
 enum { SUBMITTED, AWAITED, FINISHED };
 
 struct pool {
-    struct queue *queue; /* of addresses of tasks */
-    size_t workers, started;
+    struct mpmc *tasks; /* their addresses */
+    struct gate submitted; /* those without a task */
+    atomic_bool closed;
+    size_t workers; /* started */
     pthread_mutex_t lock; /* for sleeping until a task is FINISHED */
     pthread_cond_t finished;
     pthread_t threads[];
@@ -32,52 +34,101 @@ static void run(struct pool *pool, struct task *task)
     }
 }
 
-/* Takes several tasks at once where many wait, yet leaves the others their share. */
+/* The oldest task, or NULL. */
+static struct task *oldest(struct pool *pool)
+{
+    uint64_t item;
+
+    return mpmc_pop(pool->tasks, &item, 1) ? (struct task *)(uintptr_t)item : NULL;
+}
+
+/* The next task for a worker, which sleeps until there is one; NULL when the pool is closed. */
+static struct task *next(struct pool *pool)
+{
+    enum { TRIES = 200 }; /* some microseconds: about what falling asleep costs */
+
+    for (unsigned i = 0; i < TRIES; i++) {
+        struct task *const task = oldest(pool);
+        if (task)
+            return task;
+        line_wait(i);
+    }
+    for (;;) {
+        gate_enter(&pool->submitted);
+        const bool closed = atomic_load(&pool->closed); /* what came before it will be seen */
+        struct task *const task = oldest(pool);
+        if (task || closed) {
+            gate_leave(&pool->submitted);
+            return task;
+        }
+        gate_sleep(&pool->submitted, NULL);
+    }
+}
+
 static void *work(void *arg)
 {
-    enum { MOST = 32 };
     struct pool *const pool = arg;
-    uint64_t tasks[MOST];
 
-    for (;;) {
-        const size_t share = 1 + queue_length(pool->queue) / (2 * pool->workers);
-        const size_t count = queue_pop(pool->queue, tasks, share < MOST ? share : MOST, HUGE_VAL);
-        if (count == 0)
-            return NULL;
-        for (size_t i = 0; i < count; i++)
-            run(pool, (struct task *)(uintptr_t)tasks[i]);
-    }
+    for (struct task *task = next(pool); task; task = next(pool))
+        run(pool, task);
+    return NULL;
+}
+
+void pool_close(struct pool *pool)
+{
+    atomic_store(&pool->closed, true);
+    gate_open(&pool->submitted, SIZE_MAX);
+    for (size_t i = 0; i < pool->workers; i++)
+        pthread_join(pool->threads[i], NULL);
+    pthread_cond_destroy(&pool->finished);
+    pthread_mutex_destroy(&pool->lock);
+    gate_destroy(&pool->submitted);
+    free(pool->tasks);
+    free(pool);
 }
 
 struct pool *pool_open(size_t workers, size_t capacity)
 {
-    struct pool *const pool = malloc(sizeof *pool + workers * sizeof *pool->threads);
+    const size_t bytes = mpmc_bytes(capacity);
+    struct pool *const pool =
+        aligned_alloc(LINE_BYTES, line_up(sizeof *pool + workers * sizeof *pool->threads));
+    struct mpmc *const tasks = bytes && pool ? aligned_alloc(LINE_BYTES, line_up(bytes)) : NULL;
 
-    if (!pool)
+    if (!tasks || gate_init(&pool->submitted, false)) {
+        free(tasks);
+        free(pool);
+        errno = ENOMEM;
         return NULL;
-    pool->workers = workers;
-    pool->started = 0;
-    pool->queue = queue_new(capacity, QUEUE_MANY);
+    }
+    mpmc_init(tasks, capacity);
+    pool->tasks = tasks;
+    pool->workers = 0;
+    atomic_init(&pool->closed, false);
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->finished, NULL);
-    int error = pool->queue ? 0 : errno;
-    while (!error && pool->started < workers) {
-        error = pthread_create(&pool->threads[pool->started], NULL, work, pool);
-        pool->started += !error;
+    while (pool->workers < workers) {
+        const int error = pthread_create(&pool->threads[pool->workers], NULL, work, pool);
+        if (error) {
+            pool_close(pool);
+            errno = error;
+            return NULL;
+        }
+        pool->workers++;
     }
-    if (!error)
-        return pool;
-    pool_close(pool);
-    errno = error;
-    return NULL;
+    return pool;
 }
 
-int pool_submit(struct pool *pool, struct task *task, double limit_secs)
+void pool_submit(struct pool *pool, struct task *task)
 {
     const uint64_t item = (uintptr_t)task;
 
     atomic_store_explicit(&task->state, SUBMITTED, memory_order_relaxed);
-    return queue_push(pool->queue, &item, 1, limit_secs) == 1 ? 0 : -1;
+    while (!mpmc_push(pool->tasks, &item, 1)) {
+        struct task *const other = oldest(pool);
+        if (other)
+            run(pool, other);
+    }
+    gate_open(&pool->submitted, 1);
 }
 
 static bool is_finished(struct task *task)
@@ -92,7 +143,9 @@ int pool_wait(struct pool *pool, struct task *task, double limit_secs)
 
     for (int i = 0; i < TRIES && !is_finished(task); i++)
         line_pause();
-    atomic_compare_exchange_strong(&task->state, &expected, AWAITED);
+    if (is_finished(task))
+        return 0;
+    atomic_compare_exchange_strong(&task->state, &expected, AWAITED); /* or it is, from before */
     const struct timespec deadline = clock_deadline(isinf(limit_secs) ? 1e9 : limit_secs);
     pthread_mutex_lock(&pool->lock);
     while (!is_finished(task) && error != ETIMEDOUT)
@@ -102,16 +155,4 @@ int pool_wait(struct pool *pool, struct task *task, double limit_secs)
         return 0;
     errno = ETIMEDOUT;
     return -1;
-}
-
-void pool_close(struct pool *pool)
-{
-    if (pool->queue)
-        queue_close(pool->queue);
-    for (size_t i = 0; i < pool->started; i++)
-        pthread_join(pool->threads[i], NULL);
-    pthread_cond_destroy(&pool->finished);
-    pthread_mutex_destroy(&pool->lock);
-    queue_free(pool->queue);
-    free(pool);
 }

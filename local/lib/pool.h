@@ -13,7 +13,7 @@
  *     }
  *
  *     mine.task.run = cube;
- *     pool_submit(pool, &mine.task, HUGE_VAL);
+ *     pool_submit(pool, &mine.task);
  *     pool_wait(pool, &mine.task, HUGE_VAL);      now mine.result and mine.task.error are there
  */
 #ifndef LOCAL_LIB_POOL_H
@@ -30,21 +30,24 @@ struct task {
 
 struct pool;
 
-/* Starts `workers` > 0 threads. Up to about `capacity` tasks wait their turn. Returns NULL with
- * errno (EAGAIN: the system gives no more threads; ENOMEM). pool_close() frees it. */
+/* Starts `workers` > 0 threads. Up to `capacity` tasks, rounded up to a power of 2, await their
+ * turn. Returns NULL with errno (EAGAIN: the system gives no more threads; ENOMEM). pool_close()
+ * frees it. */
 struct pool *pool_open(size_t workers, size_t capacity);
 
 /*
  * Hands a task over; it must stay where it is until it has been waited for, or the pool is closed.
- * While the pool is full the caller waits, for `limit_secs` at most (HUGE_VAL: no limit). Returns 0,
- * or -1 with errno: ETIMEDOUT. A task may submit tasks, and then the limit matters: in a full pool
- * whose workers all submit, or all wait, nobody is left to run them.
+ * Workers begin the tasks in the order of submission. In a full pool the caller runs the oldest
+ * first, so who submits faster than the workers run is held up, but never for good: a task may
+ * submit tasks.
  */
-int pool_submit(struct pool *pool, struct task *task, double limit_secs);
+void pool_submit(struct pool *pool, struct task *task);
 
-/* Waits until the task has been run; its results are then visible. Returns 0 (the task's own error
- * is in task->error), or -1 with errno ETIMEDOUT after `limit_secs`. By one thread at a time, for
- * one task. */
+/*
+ * Waits until the task, once submitted, has been run; its results are then visible. Returns 0 (the task's own error
+ * is in task->error), or -1 with errno ETIMEDOUT after `limit_secs` (HUGE_VAL: no limit). A task may
+ * wait for others, but when all workers wait nobody is left to run these.
+ */
 int pool_wait(struct pool *pool, struct task *task, double limit_secs);
 
 /* Runs what has been submitted, ends the threads, and frees the pool. When nobody submits any more. */

@@ -28,9 +28,8 @@ static struct mpmc *mpmc(struct queue *queue)
 size_t queue_bytes(size_t capacity, unsigned kind)
 {
     const size_t ring = kind & QUEUE_SINGLE ? spsc_bytes(capacity) : mpmc_bytes(capacity);
-    const size_t bytes = sizeof(struct queue) + ring + LINE_BYTES - 1;
 
-    return ring == 0 || bytes < ring ? 0 : bytes / LINE_BYTES * LINE_BYTES;
+    return ring == 0 || ring > SIZE_MAX / 2 ? 0 : line_up(sizeof(struct queue) + ring);
 }
 
 struct queue *queue_init(void *memory, size_t capacity, unsigned kind)
@@ -144,11 +143,11 @@ static size_t wait_for(struct queue *queue, const struct side *side, void *items
     enum { TRIES = 200 }; /* some microseconds: about what falling asleep costs */
     size_t done = 0;
 
-    for (int i = 0; i < TRIES; i++) {
+    for (unsigned i = 0; i < TRIES; i++) {
         done = side->try(queue, items, count);
         if (done || errno != EAGAIN)
             return done;
-        line_pause();
+        line_wait(i);
     }
     for (;;) {
         gate_enter(side->gate);

@@ -32,7 +32,7 @@ static const size_t capacities[] = { 1, 2, 3, 7, 8, 1000 };
 
 static void *memory_for(size_t bytes)
 {
-    void *const memory = aligned_alloc(LINE_BYTES, (bytes / LINE_BYTES + 1) * LINE_BYTES);
+    void *const memory = aligned_alloc(LINE_BYTES, line_up(bytes));
 
     assert_non_null(memory);
     return memory;
