@@ -138,11 +138,18 @@ static bool is_finished(struct task *task)
 
 int pool_wait(struct pool *pool, struct task *task, double limit_secs)
 {
-    enum { TRIES = 200 };
+    const unsigned tries = 200;
     int expected = SUBMITTED, error = 0;
 
-    for (int i = 0; i < TRIES && !is_finished(task); i++)
-        line_pause();
+    for (unsigned looks = 0; looks < tries && !is_finished(task); looks++) {
+        struct task *const other = oldest(pool);
+        if (other) {
+            run(pool, other);
+            looks = 0;
+        } else {
+            line_wait(looks);
+        }
+    }
     if (is_finished(task))
         return 0;
     atomic_compare_exchange_strong(&task->state, &expected, AWAITED); /* or it is, from before */

@@ -44,9 +44,12 @@ struct pool *pool_open(size_t workers, size_t capacity);
 void pool_submit(struct pool *pool, struct task *task);
 
 /*
- * Waits until the task, once submitted, has been run; its results are then visible. Returns 0 (the task's own error
- * is in task->error), or -1 with errno ETIMEDOUT after `limit_secs` (HUGE_VAL: no limit). A task may
- * wait for others, but when all workers wait nobody is left to run these.
+ * Waits until the task, once submitted, has been run; its results are then visible. Meanwhile the
+ * caller runs waiting tasks itself, the oldest first: it may be one of them, and where threads are
+ * more than cores nobody takes the caller's place in time. So a task may submit tasks and wait for
+ * them, but not for those of others, which may lie unfinished below it on the same stack. Returns 0
+ * (the task's own error is in task->error), or -1 with errno ETIMEDOUT when nothing was left to run
+ * and `limit_secs` went by (HUGE_VAL: no limit).
  */
 int pool_wait(struct pool *pool, struct task *task, double limit_secs);
 

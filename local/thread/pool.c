@@ -9,8 +9,11 @@
  * A task costs something to hand over. The table shows the time of a task of so many steps in the
  * pool and without it: below the break-even grain the pool is slower than a plain loop.
  *
- * What can go wrong: a task waits for a subtask that it submitted to the same pool. When every
- * worker waits like that, nobody is left to run a subtask (--fault nested).
+ * A task may submit a subtask and wait for it: pool_wait() runs waiting tasks meanwhile, perhaps
+ * the very one.
+ *
+ * What can go wrong: a task waits for its subtask in another way, here on a semaphore. When every
+ * worker stands there, nobody is left to run a subtask (--fault nested).
  *
  * Run:     make run P=thread/pool ARGS="--workers 2"
  * Try:     --grain 1:64K: from which grain on does the pool win, and by how much at last?
@@ -28,6 +31,8 @@
  */
 #include <errno.h>
 #include <math.h>
+#include <sched.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,8 +68,9 @@ struct cube {
     uint64_t number, result;
     size_t steps;
     atomic_int runs;
-    struct pool *pool; /* nested: where the subtask goes */
+    struct pool *pool; /* of a task with a subtask */
     struct cube *sub;
+    sem_t *done;       /* --fault nested: posted by the subtask */
 };
 
 static int cube(struct task *task)
@@ -75,6 +81,8 @@ static int cube(struct task *task)
     if (mine->number == opt.fail)
         return EDOM;
     mine->result = mine->number * mine->number * mine->number;
+    if (mine->done)
+        sem_post(mine->done);
     return 0;
 }
 
@@ -90,20 +98,27 @@ static int steps(struct task *task)
     return 0;
 }
 
-/* --fault nested: submits a subtask and waits for it, when all workers have got as far. */
-static atomic_size_t nested_waiting;
+static atomic_size_t begun; /* tasks with a subtask */
 
+/* Leaves the cube to a subtask. All workers get as far before the first one submits: not by chance
+ * will one of them be free. */
 static int nested(struct task *task)
 {
     struct cube *const mine = (struct cube *)task;
-    const int64_t begin = clock_ns();
+    const struct timespec deadline = clock_deadline(opt.limit);
 
-    atomic_fetch_add(&nested_waiting, 1);
-    while (atomic_load(&nested_waiting) < opt.workers && clock_secs(begin, clock_ns()) < opt.limit)
-        clock_sleep(1e-4);
+    atomic_fetch_add(&mine->runs, 1);
+    atomic_fetch_add(&begun, 1);
+    while (atomic_load(&begun) < opt.workers)
+        sched_yield();
     pool_submit(mine->pool, &mine->sub->task);
-    if (pool_wait(mine->pool, &mine->sub->task, opt.limit))
-        return errno;
+    if (mine->sub->done) {
+        while (sem_timedwait(mine->sub->done, &deadline))
+            if (errno != EINTR)
+                return errno;
+    } else {
+        pool_wait(mine->pool, &mine->sub->task, HUGE_VAL);
+    }
     mine->result = mine->sub->result;
     return 0;
 }
@@ -147,33 +162,37 @@ static enum status map(struct program *program, struct cube *cubes)
     return check(program, cubes, opt.count);
 }
 
+/* A task for each worker, which leaves its work to a subtask. */
 static enum status map_nested(struct program *program)
 {
     struct cube *const outer = calloc(2 * opt.workers, sizeof *outer);
     struct cube *const inner = outer + opt.workers;
-    struct pool *const pool = outer ? pool_open(opt.workers, opt.capacity) : NULL;
-    size_t stalled = 0;
+    sem_t *const done = opt.fault ? calloc(opt.workers, sizeof *done) : NULL;
+    struct pool *const pool =
+        outer && (done || !opt.fault) ? pool_open(opt.workers, opt.workers) : NULL;
+    enum status status = UNABLE;
+    bool stalled = false;
 
-    if (!pool) {
-        free(outer);
-        return UNABLE;
-    }
-    for (size_t i = 0; i < opt.workers; i++) {
-        inner[i] = (struct cube){ .task.run = cube, .number = i };
+    for (size_t i = 0; pool && i < opt.workers; i++) {
+        if (done)
+            sem_init(&done[i], 0, 0);
+        inner[i] = (struct cube){ .task.run = cube, .number = i, .done = done ? &done[i] : NULL };
         outer[i] = (struct cube){ .task.run = nested, .number = i, .pool = pool, .sub = &inner[i] };
         pool_submit(pool, &outer[i].task);
     }
-    for (size_t i = 0; i < opt.workers; i++) {
-        pool_wait(pool, &outer[i].task, HUGE_VAL);
-        stalled += outer[i].task.error == ETIMEDOUT;
+    if (pool) {
+        pool_close(pool);
+        for (size_t i = 0; i < opt.workers; i++)
+            stalled |= outer[i].task.error == ETIMEDOUT;
+        status = stalled ? STALLED : check(program, outer, opt.workers);
     }
-    pool_close(pool);
+    if (status == STALLED)
+        program_verdict(program, false, "nested: all %zu workers waited on a semaphore, each for "
+                        "a subtask in the queue of this pool: none was left to run one",
+                        opt.workers);
+    free(done);
     free(outer);
-    if (stalled == 0)
-        return PASS;
-    program_verdict(program, false, "nested: %zu of %zu workers wait, each for a subtask in the "
-                    "queue of this pool, and no worker is left to run one", stalled, opt.workers);
-    return STALLED;
+    return status;
 }
 
 /* Seconds for a task of so many steps, in the pool and in a plain loop. */
@@ -224,7 +243,8 @@ static enum status time_grains(struct program *program, struct cube *cubes)
     struct pool *const pool = pool_open(opt.workers, opt.capacity);
     size_t break_even = 0;
 
-    for (size_t grain = opt.grain.from; samples && pool && grain; grain = range_next(&opt.grain, grain)) {
+    for (size_t grain = opt.grain.from; samples && pool && grain;
+         grain = range_next(&opt.grain, grain)) {
         struct summary of_pool, of_serial;
         size_t count = 0;
         const int64_t begin = clock_ns();
@@ -265,6 +285,8 @@ int main(int argc, char **argv)
         status = UNABLE;
     else if (status == PASS)
         status = map(&program, cubes);
+    if (status == PASS && !opt.fault)
+        status = map_nested(&program);
     if (status == PASS && !opt.fault && opt.count > 0)
         status = time_grains(&program, cubes);
     if (status == UNABLE)

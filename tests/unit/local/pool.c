@@ -64,24 +64,55 @@ static int wait_for_sub(struct task *task)
     struct job *const job = (struct job *)task;
 
     pool_submit(job->pool, &job->sub->task);
-    return pool_wait(job->pool, &job->sub->task, 0.05) ? errno : 0;
+    return pool_wait(job->pool, &job->sub->task, HUGE_VAL) ? errno : 0;
 }
 
-/* With one worker, which waits for what only it could run; with two it works. */
+/* A chain of tasks that each wait for the next one, far more than workers: who waits, helps. */
+static void waits_for_subtasks(void **state)
+{
+    enum { DEPTH = 100 };
+    static struct job jobs[DEPTH + 1];
+    (void)state;
+
+    for (size_t workers = 1; workers <= 3; workers++) {
+        struct pool *const pool = pool_open(workers, 4);
+        for (int i = 0; i < DEPTH; i++)
+            jobs[i] = (struct job){ .task.run = wait_for_sub, .pool = pool, .sub = &jobs[i + 1] };
+        jobs[DEPTH] = (struct job){ .task.run = count };
+        pool_submit(pool, &jobs[0].task);
+        assert_int_equal(pool_wait(pool, &jobs[0].task, HUGE_VAL), 0);
+        assert_int_equal(jobs[0].task.error, 0);
+        assert_int_equal(jobs[DEPTH].runs, 1);
+        pool_close(pool);
+    }
+}
+
+static int wait_until_told(struct task *task)
+{
+    struct job *const job = (struct job *)task;
+
+    atomic_store(&job->runs, 1);
+    while (atomic_load(&job->sub->runs) == 0)
+        sched_yield();
+    return 0;
+}
+
+/* Longer than the limit, and then after all. */
 static void waits_in_vain(void **state)
 {
+    struct pool *const pool = pool_open(1, 4);
+    struct job sub = { .runs = 0 };
+    struct job job = { .task.run = wait_until_told, .sub = &sub };
     (void)state;
-    for (size_t workers = 1; workers <= 2; workers++) {
-        struct pool *const pool = pool_open(workers, 4);
-        struct job sub = { .task.run = count };
-        struct job job = { .task.run = wait_for_sub, .pool = pool, .sub = &sub };
-        pool_submit(pool, &job.task);
-        assert_int_equal(pool_wait(pool, &job.task, HUGE_VAL), 0);
-        assert_int_equal(job.task.error, workers == 1 ? ETIMEDOUT : 0);
-        assert_int_equal(pool_wait(pool, &sub.task, HUGE_VAL), 0); /* again, after the time-out */
-        pool_close(pool);
-        assert_int_equal(sub.runs, 1);
-    }
+
+    pool_submit(pool, &job.task);
+    while (atomic_load(&job.runs) == 0) /* by the worker: who waits would run it */
+        sched_yield();
+    assert_int_equal(pool_wait(pool, &job.task, 0.01), -1);
+    assert_int_equal(errno, ETIMEDOUT);
+    atomic_store(&sub.runs, 1);
+    assert_int_equal(pool_wait(pool, &job.task, HUGE_VAL), 0);
+    pool_close(pool);
 }
 
 /* Each task submits two more, far more than the queue holds: the submitters help. */
@@ -129,7 +160,8 @@ static void submits_from_tasks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(runs_each_once), cmocka_unit_test(waits_in_vain),
+        cmocka_unit_test(runs_each_once), cmocka_unit_test(waits_for_subtasks),
+        cmocka_unit_test(waits_in_vain),
         cmocka_unit_test(submits_from_tasks),
     };
 
