@@ -1,5 +1,7 @@
 /*
  * pool - every task is run once, errors stay with their task, waiting ends in time
+ *
+ * Test:
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,8 @@
 /*
  * queue - items go through once and in order: spsc, mpmc, and those that wait, of threads and of
  * processes
+ *
+ * Test:
  */
 #define _DEFAULT_SOURCE 1 /* MAP_ANONYMOUS */
 #include <setjmp.h>
