@@ -159,7 +159,7 @@ stress: all
 
 # Side by side with packaged peers, as ratios; on a quiet machine.
 bench: all
-	@for b in $(filter-out %.bash,$(wildcard tests/bench/*)); do LOCKSTEP_BUILD=$(BUILD) $$b || exit; done
+	@for b in $(filter-out %.bash %.c %.py,$(wildcard tests/bench/*)); do LOCKSTEP_BUILD=$(BUILD) $$b || exit; done
 
 list:
 	@$(foreach p,$(programs),sed -n 's|^ \* $(notdir $(p)) - |$(dir $(p))$(notdir $(p))\t|p' $(p).c | head -n 1;) :
