@@ -138,10 +138,12 @@ tests  := $(sort $(programs:%=%.c) $(units:%=%.c) \
           $(wildcard tests/*.bats tests/jobs/*.bats tests/docs/*.bats tests/unit/*/*.bats tests/cluster/*.bats))
 TEST   := $(tests)
 chosen  = $(sort $(foreach t,$(TEST),$(filter $(t:/=)%,$(tests))))
-# Clusters of eight ranks, whose timings want the machine for themselves.
-exclusive = $(filter tests/cluster/slurm.bats tests/cluster/all_pairs.bats,$(chosen))
-# The others run beside one another: those of tests/ first, which are the longest.
-beside  = $(filter-out $(exclusive),$(filter tests/%,$(chosen)) $(filter-out tests/%,$(chosen)))
+# First the clusters of eight ranks, which fail on a machine that is full, and beside them, one at a
+# time, what has no ranks. Then the rest, four at a time, those of tests/ first: they last longest.
+clusters = tests/cluster/all_pairs.bats tests/cluster/slurm.bats
+rankless = local/% tests/unit/local/% tests/tree.bats tests/add_program.bats tests/sanitizers.bats
+first   = $(filter $(clusters),$(chosen)) $(filter $(rankless),$(chosen))
+others  = $(filter-out $(first),$(filter tests/%,$(chosen)) $(filter-out tests/%,$(chosen)))
 prove   = prove --timer --exec tests/harness
 
 check: all units
@@ -149,8 +151,8 @@ check: all units
 	$(if $(MPI)$(MODE),,$(if $(shell command -v smpicc),@+$(MAKE) --no-print-directory -s MPI=sim all units))
 	$(if $(chosen),,$(error TEST=$(TEST): no such test))
 	@export LOCKSTEP_BUILD=$(BUILD) LOCKSTEP_SECOND=$(second:%=build-%) MODE=$(MODE); status=0; \
-	$(if $(exclusive),$(prove) $(exclusive) || status=1;) \
-	$(if $(beside),$(prove) -j4 $(beside) || status=1;) exit $$status
+	$(if $(strip $(first)),$(prove) -j2 $(first) || status=1;) \
+	$(if $(strip $(others)),$(prove) -j4 $(others) || status=1;) exit $$status
 
 units: $(units:%=$(BUILD)/%)
 
