@@ -1,0 +1,194 @@
+/*
+ * race - threads that add to one counter, with and without losing updates
+ *
+ * Every worker adds 1 to the same counter, --count times. Adding is a load, an addition and a
+ * store; if another worker stores in between, its update is lost. Three cures:
+ *
+ *   atomic   load, add and store are one step of the memory system (atomic_fetch_add)
+ *   lock     a mutex lets one worker at a time do the three
+ *   local    each worker counts for itself, and adds its sum once, at the end
+ *
+ * What can go wrong: a load, then a store, with nothing around them (--fault plain; the machine
+ * decides whether an update gets lost). --fault forced lets all workers meet between load and store,
+ * so that of every round of W updates one survives.
+ *
+ * Run:     make run P=race ARGS="--variant all"
+ * Try:     --variant all: what does sharing one cache line cost against counting alone?
+ * Try:     --fault plain, several times: how many updates are lost, and is it ever none?
+ * Test:    --variant all
+ * Test:    --variant all --workers 64 --count 1001
+ * Test:    --variant all --count 0
+ * Test:    --variant all --workers 1 --count 1
+ * Test(1): --fault forced --count 1001
+ * Test(1): --fault forced --workers 64 --count 3
+ * Test:    --fault forced --workers 1
+ * Test(2): --workers 0
+ * Test(2): --fault lost
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "local/lib/clock.h"
+#include "local/lib/program.h"
+#include "local/lib/stats.h"
+#include "local/lib/team.h"
+
+static struct {
+    size_t workers, count, iterations;
+    double secs;
+    const char *variant, *fault;
+} opt = { .workers = 4, .count = 1000000, .iterations = 1000, .secs = 1, .variant = "atomic" };
+
+static const struct arg options[] = {
+    { "workers", ARG_SIZE, &opt.workers, "threads", .min = 1 },
+    { "count", ARG_SIZE, &opt.count, "updates of each" },
+    { "variant", ARG_CHOICE, &opt.variant, "how none gets lost", .choices = "atomic|lock|local|all" },
+    { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose", .choices = "plain|forced" },
+    { "seconds", ARG_SECS, &opt.secs, "time budget for one row" },
+    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1 },
+    ARGS_END,
+};
+
+struct shared {
+    void (*count)(struct shared *shared);
+    atomic_size_t counter; /* of the faults too: a load and a store that are atomic each lose
+                            * updates just as well, and mean something in C */
+    size_t locked;         /* `lock` guards it */
+    pthread_mutex_t lock;
+    pthread_barrier_t between;
+};
+
+static void count_atomic(struct shared *s)
+{
+    for (size_t i = 0; i < opt.count; i++)
+        atomic_fetch_add_explicit(&s->counter, 1, memory_order_relaxed);
+}
+
+static void count_lock(struct shared *s)
+{
+    for (size_t i = 0; i < opt.count; i++) {
+        pthread_mutex_lock(&s->lock);
+        s->locked++;
+        pthread_mutex_unlock(&s->lock);
+    }
+}
+
+static void count_local(struct shared *s)
+{
+    volatile size_t mine = 0; /* counted one by one, as the others do */
+
+    for (size_t i = 0; i < opt.count; i++)
+        mine = mine + 1;
+    atomic_fetch_add(&s->counter, mine);
+}
+
+static void count_plain(struct shared *s)
+{
+    for (size_t i = 0; i < opt.count; i++) {
+        const size_t seen = atomic_load_explicit(&s->counter, memory_order_relaxed);
+        atomic_store_explicit(&s->counter, seen + 1, memory_order_relaxed);
+    }
+}
+
+/* Everybody has loaded before anybody stores, and stored before the next load. */
+static void count_forced(struct shared *s)
+{
+    for (size_t i = 0; i < opt.count; i++) {
+        const size_t seen = atomic_load_explicit(&s->counter, memory_order_relaxed);
+        pthread_barrier_wait(&s->between);
+        atomic_store_explicit(&s->counter, seen + 1, memory_order_relaxed);
+        pthread_barrier_wait(&s->between);
+    }
+}
+
+static const struct choice {
+    const char *name;
+    void (*count)(struct shared *shared);
+    bool is_fault;
+} choices[] = {
+    { "atomic", count_atomic, false }, { "lock", count_lock, false },
+    { "local", count_local, false },   { "plain", count_plain, true },
+    { "forced", count_forced, true },
+};
+
+static void work(void *arg, size_t me)
+{
+    struct shared *const shared = arg;
+
+    (void)me;
+    shared->count(shared);
+}
+
+static void add_row(struct program *program, const char *name, const struct summary *summary,
+                    size_t lost)
+{
+    const size_t updates = opt.workers * opt.count;
+    struct record row = program->record;
+
+    record_text(&row, "variant", name);
+    record_int(&row, "count", (int64_t)opt.count);
+    record_int(&row, "lost", (int64_t)lost);
+    record_summary(&row, summary, lost == 0);
+    record_real(&row, "updates_per_s",
+                lost == 0 && updates ? (double)updates / summary->median : NAN);
+    record_bool(&row, "verified", lost == 0);
+    program_row(program, &row);
+}
+
+/* The counter must be W n. A fault runs once; the others as often as it takes to time them. */
+static enum status run(struct program *program, const struct choice *choice)
+{
+    const struct stop_rule rule = { 10, choice->is_fault ? 1 : opt.iterations, opt.secs, 0.02 };
+    const size_t updates = opt.workers * opt.count;
+    struct shared shared = { .count = choice->count, .lock = PTHREAD_MUTEX_INITIALIZER };
+    double *const samples = malloc(opt.iterations * sizeof *samples);
+    struct summary summary;
+    size_t samples_count = 0, lost = 0;
+    bool able = samples && pthread_barrier_init(&shared.between, NULL, (unsigned)opt.workers) == 0;
+    const int64_t start = clock_ns();
+
+    while (able && lost == 0 &&
+           !stats_stop(&rule, samples, samples_count, clock_secs(start, clock_ns()))) {
+        shared.counter = shared.locked = 0;
+        const int64_t begin = clock_ns();
+        able = team_run(opt.workers, work, &shared) == 0;
+        samples[samples_count++] = clock_secs(begin, clock_ns());
+        lost = updates - shared.counter - shared.locked;
+    }
+    if (able) {
+        stats_summarize(samples, samples_count, &summary);
+        add_row(program, choice->name, &summary, lost);
+    } else {
+        program_error("%zu threads: %s: give fewer --workers", opt.workers, strerror(errno));
+    }
+    if (samples)
+        pthread_barrier_destroy(&shared.between);
+    free(samples);
+    if (able && lost > 0)
+        return program_verdict(program, false, "%s: %zu of %zu updates are lost", choice->name,
+                               lost, updates);
+    return able ? PASS : UNABLE;
+}
+
+int main(int argc, char **argv)
+{
+    struct program program;
+    enum status status = program_open(&program, argc, argv, options, &opt.workers);
+    const char *const chosen = opt.fault ? opt.fault : opt.variant;
+
+    if (status == PASS && opt.count > SIZE_MAX / opt.workers)
+        status = program_usage(&program, "--count: more updates than can be counted");
+    for (size_t i = 0; i < sizeof choices / sizeof *choices && status == PASS; i++)
+        if (arg_is(chosen, choices[i].name) || (arg_is(chosen, "all") && !choices[i].is_fault))
+            status = run(&program, &choices[i]);
+    program_fault(&program, opt.fault, status == PASS, opt.workers == 1
+                      ? "one worker has nobody to race with" : "no update was lost this time");
+    if (status == PASS)
+        program_verdict(&program, true, "the counter is %zu times %zu", opt.workers, opt.count);
+    return program_close(&program, status);
+}
