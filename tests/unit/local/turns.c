@@ -1,0 +1,110 @@
+/*
+ * turns - competitors take turns, and are compared round by round
+ *
+ * Test:
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <string.h>
+
+#include "local/lib/clock.h"
+#include "local/lib/turns.h"
+
+static char order[64];
+static size_t calls[3], prepared;
+
+static void count(void *arg)
+{
+    calls[*(int *)arg]++;
+}
+
+static void write_down(void *arg)
+{
+    strncat(order, arg, sizeof order - strlen(order) - 1);
+    clock_sleep(0.012);
+}
+
+static void wait_twice(void *arg)
+{
+    write_down(arg);
+    clock_sleep(0.012);
+}
+
+static void prepare(void *arg)
+{
+    (void)arg;
+    prepared++;
+}
+
+static void takes_turns(void **state)
+{
+    const struct stop_rule rule = { 5, 5, 10, 0.02 };
+    char a[] = "a", b[] = "b";
+    struct turn turns[] = { { wait_twice, NULL, a }, { write_down, prepare, b } };
+    (void)state;
+
+    assert_int_equal(turns_run(turns, 2, &rule), 0);
+    assert_string_equal(order, "ababababababab" + 2); /* one to warm up, then five rounds */
+    assert_int_equal(prepared, 6);
+    for (int k = 0; k < 2; k++) {
+        assert_int_equal(turns[k].summary.count, 5);
+        assert_int_equal(turns[k].speedup.count, 5);
+        assert_int_equal(turns[k].batch, 1);
+        assert_null(turns[k].samples);
+    }
+    assert_true(turns[0].speedup.median == 1);
+    assert_true(turns[0].summary.median >= 0.024);
+    assert_true(turns[1].summary.median >= 0.012);
+}
+
+/* What takes no time is done many times a sample, unless something must be prepared each time. */
+static void short_ones_in_batches(void **state)
+{
+    const struct stop_rule rule = { 6, 10, 10, 0.02 };
+    int names[] = { 0, 1 };
+    struct turn turns[] = { { count, NULL, &names[0] }, { count, prepare, &names[1] } };
+    (void)state;
+
+    memset(calls, 0, sizeof calls);
+    prepared = 0;
+    assert_int_equal(turns_run(turns, 2, &rule), 0);
+    assert_true(turns[0].batch > 16);
+    assert_true(calls[0] > 10 * turns[0].batch);
+    assert_int_equal(turns[1].batch, 1);
+    assert_int_equal(calls[1], prepared);
+    assert_true(turns[0].summary.median < 1e-6);
+}
+
+static void budget_and_refusals(void **state)
+{
+    struct stop_rule rule = { 30, 1000, 0, 0.02 };
+    int name = 2;
+    struct turn turn = { count, NULL, &name };
+    (void)state;
+
+    assert_int_equal(turns_run(&turn, 1, &rule), 0);
+    assert_int_equal(turn.summary.count, 1); /* no time: one round all the same */
+    assert_int_equal(turns_run(&turn, 0, &rule), -1);
+    assert_int_equal(errno, EINVAL);
+    rule.max_iterations = 0;
+    assert_int_equal(turns_run(&turn, 1, &rule), -1);
+    rule.max_iterations = SIZE_MAX / 64;
+    assert_int_equal(turns_run(&turn, 1, &rule), -1);
+    assert_int_equal(errno, ENOMEM);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(takes_turns),
+        cmocka_unit_test(short_ones_in_batches),
+        cmocka_unit_test(budget_and_refusals),
+    };
+
+    return cmocka_run_group_tests_name("turns", tests, NULL, NULL) != 0;
+}
