@@ -6,8 +6,8 @@
  * bandwidth that is reached (fraction). The limit is measured in the same run, in turns with the
  * variants: a triad by the widest loads and stores that there are, on all CPUs, on arrays as large
  * as the largest that are added, but of 192 MiB at least and 1 GiB at most in all; or it is given
- * (--limit-bandwidth), as likwid-bench measures it. Bytes are counted as STREAM and likwid do: 12 an
- * element. A fraction far above 1 means that the arrays stay in the caches.
+ * (--limit-bandwidth), as likwid-bench measures it. Bytes are counted as STREAM and likwid do: 12
+ * an element. A fraction far above 1 means that the arrays stay in the caches.
  *
  *   serial    one thread, one element after the other
  *   simd      one thread, several elements by each instruction
@@ -21,7 +21,7 @@
  * Small pages cost as well (--pages small): each miss in the page tables is a walk in memory.
  *
  * Run:     make run P=vector_add ARGS="--count 64M --workers 2 --variant all"
- * Try:     --variant all --count 256:16M: where do the threads begin to win, where do the caches end?
+ * Try:     --variant all --count 256:16M: from where on do the threads win?
  * Try:     --cold, with --pages small and huge: the first touch costs more than the addition
  * Try:     --workers 1, 2, 8 with --count 64M: does one core reach the machine's bandwidth?
  * Test:    --variant all
@@ -163,7 +163,8 @@ static void add_offload(void *arg)
     const float *a = v->a, *b = v->b;
     float *c = v->c;
 
-#pragma omp target teams distribute parallel for map(to : a[:count], b[:count]) map(from : c[:count])
+#pragma omp target teams distribute parallel for map(to : a[:count], b[:count]) \
+    map(from : c[:count])
     for (size_t i = 0; i < count; i++)
         c[i] = a[i] + b[i];
     v->took_part = 0; /* none of the host's */
