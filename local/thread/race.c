@@ -26,23 +26,20 @@
  * Test(2): --fault lost
  */
 #include <errno.h>
-#include <inttypes.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "local/lib/clock.h"
 #include "local/lib/program.h"
-#include "local/lib/stats.h"
 #include "local/lib/team.h"
+#include "local/lib/turns.h"
 
 static struct {
     size_t workers, count, iterations;
     double secs;
     const char *variant, *fault;
-} opt = { .workers = 4, .count = 1000000, .iterations = 1000, .secs = 1, .variant = "atomic" };
+} opt = { .workers = 4, .count = 1000000, .iterations = 10000, .secs = 0.5, .variant = "atomic" };
 
 static const struct arg options[] = {
     { "workers", ARG_SIZE, &opt.workers, "threads", .min = 1 },
@@ -54,13 +51,18 @@ static const struct arg options[] = {
     ARGS_END,
 };
 
+#define LENGTH(array) (sizeof(array) / sizeof *(array))
+
 struct shared {
+    const char *name;
     void (*count)(struct shared *shared);
+    size_t lost; /* in all runs */
+    int error;
     atomic_size_t counter; /* of the faults too: a load and a store that are atomic each lose
                             * updates just as well, and mean something in C */
     size_t locked;         /* `lock` guards it */
     pthread_mutex_t lock;
-    pthread_barrier_t between;
+    pthread_barrier_t between; /* forced: load and store, of all workers */
 };
 
 static void count_atomic(struct shared *s)
@@ -116,6 +118,19 @@ static const struct choice {
     { "forced", count_forced, true },
 };
 
+static void shared_open(struct shared *shared, const struct choice *choice)
+{
+    *shared = (struct shared){ .name = choice->name, .count = choice->count };
+    pthread_mutex_init(&shared->lock, NULL);
+    pthread_barrier_init(&shared->between, NULL, (unsigned)opt.workers);
+}
+
+static void shared_close(struct shared *shared)
+{
+    pthread_barrier_destroy(&shared->between);
+    pthread_mutex_destroy(&shared->lock);
+}
+
 static void work(void *arg, size_t me)
 {
     struct shared *const shared = arg;
@@ -124,68 +139,81 @@ static void work(void *arg, size_t me)
     shared->count(shared);
 }
 
-static void add_row(struct program *program, const char *name, const struct summary *summary,
-                    size_t lost)
+/* All workers once. The counter must be W n. */
+static void run(void *arg)
+{
+    struct shared *const shared = arg;
+
+    atomic_store(&shared->counter, 0);
+    shared->locked = 0;
+    if (team_run(opt.workers, work, shared))
+        shared->error = errno;
+    shared->lost += opt.workers * opt.count - shared->counter - shared->locked;
+}
+
+static void add_row(struct program *program, const struct shared *shared, const struct turn *turn)
 {
     const size_t updates = opt.workers * opt.count;
+    const bool right = shared->lost == 0, timed = right && turn->summary.count > 0;
     struct record row = program->record;
 
-    record_text(&row, "variant", name);
+    record_text(&row, "variant", shared->name);
     record_int(&row, "count", (int64_t)opt.count);
-    record_int(&row, "lost", (int64_t)lost);
-    record_summary(&row, summary, lost == 0);
+    record_int(&row, "lost", (int64_t)shared->lost);
+    record_summary(&row, &turn->summary, timed);
     record_real(&row, "updates_per_s",
-                lost == 0 && updates ? (double)updates / summary->median : NAN);
-    record_bool(&row, "verified", lost == 0);
+                timed && updates ? (double)updates / turn->summary.median : NAN);
+    record_bool(&row, "verified", right);
     program_row(program, &row);
 }
 
-/* The counter must be W n. A fault runs once; the others as often as it takes to time them. */
-static enum status run(struct program *program, const struct choice *choice)
+/* The chosen ones in turns; a fault once. */
+static enum status race(struct program *program, struct shared *shared, size_t count)
 {
-    const struct stop_rule rule = { 10, choice->is_fault ? 1 : opt.iterations, opt.secs, 0.02 };
-    const size_t updates = opt.workers * opt.count;
-    struct shared shared = { .count = choice->count, .lock = PTHREAD_MUTEX_INITIALIZER };
-    double *const samples = malloc(opt.iterations * sizeof *samples);
-    struct summary summary;
-    size_t samples_count = 0, lost = 0;
-    bool able = samples && pthread_barrier_init(&shared.between, NULL, (unsigned)opt.workers) == 0;
-    const int64_t start = clock_ns();
+    const struct stop_rule rule = { 10, opt.iterations, opt.secs, 0.02 };
+    struct turn turns[LENGTH(choices)];
+    enum status status = PASS;
 
-    while (able && lost == 0 &&
-           !stats_stop(&rule, samples, samples_count, clock_secs(start, clock_ns()))) {
-        shared.counter = shared.locked = 0;
-        const int64_t begin = clock_ns();
-        able = team_run(opt.workers, work, &shared) == 0;
-        samples[samples_count++] = clock_secs(begin, clock_ns());
-        lost = updates - shared.counter - shared.locked;
+    for (size_t i = 0; i < count; i++)
+        turns[i] = (struct turn){ .operation = run, .arg = &shared[i] };
+    if (opt.fault)
+        run(&shared[0]);
+    else if (turns_run(turns, count, &rule))
+        shared[0].error = errno;
+    for (size_t i = 0; i < count && status == PASS; i++) {
+        if (shared[i].error) {
+            program_error("%zu threads: %s: give fewer --workers", opt.workers,
+                          strerror(shared[i].error));
+            return UNABLE;
+        }
+        add_row(program, &shared[i], &turns[i]);
+        if (shared[i].lost > 0)
+            status = program_verdict(program, false, "%s: %zu of %zu updates are lost",
+                                     shared[i].name, shared[i].lost, opt.workers * opt.count);
     }
-    if (able) {
-        stats_summarize(samples, samples_count, &summary);
-        add_row(program, choice->name, &summary, lost);
-    } else {
-        program_error("%zu threads: %s: give fewer --workers", opt.workers, strerror(errno));
-    }
-    if (samples)
-        pthread_barrier_destroy(&shared.between);
-    free(samples);
-    if (able && lost > 0)
-        return program_verdict(program, false, "%s: %zu of %zu updates are lost", choice->name,
-                               lost, updates);
-    return able ? PASS : UNABLE;
+    return status;
 }
 
 int main(int argc, char **argv)
 {
+    static struct shared shared[LENGTH(choices)];
     struct program program;
     enum status status = program_open(&program, argc, argv, options, &opt.workers);
-    const char *const chosen = opt.fault ? opt.fault : opt.variant;
+    size_t count = 0;
 
     if (status == PASS && opt.count > SIZE_MAX / opt.workers)
         status = program_usage(&program, "--count: more updates than can be counted");
-    for (size_t i = 0; i < sizeof choices / sizeof *choices && status == PASS; i++)
-        if (arg_is(chosen, choices[i].name) || (arg_is(chosen, "all") && !choices[i].is_fault))
-            status = run(&program, &choices[i]);
+    for (size_t i = 0; i < LENGTH(choices) && status == PASS; i++) {
+        const bool chosen = opt.fault ? arg_is(opt.fault, choices[i].name)
+                                      : arg_is(opt.variant, choices[i].name) ||
+                                            (arg_is(opt.variant, "all") && !choices[i].is_fault);
+        if (chosen)
+            shared_open(&shared[count++], &choices[i]);
+    }
+    if (status == PASS)
+        status = race(&program, shared, count);
+    for (size_t i = 0; i < count; i++)
+        shared_close(&shared[i]);
     program_fault(&program, opt.fault, status == PASS, opt.workers == 1
                       ? "one worker has nobody to race with" : "no update was lost this time");
     if (status == PASS)
