@@ -270,10 +270,12 @@ static void draw_laws(struct program *program, const struct study *study)
 
     snprintf(by_law, sizeof by_law, "%s, s = %.3f", name, study->serial);
     snprintf(by_fit, sizeof by_fit, "%s fitted, s = %.3f", name, study->fitted);
+    const bool is_share = study->fitted >= 0 && study->fitted <= 1;
     for (size_t team = 1; team <= opt.workers; team++) {
         const double workers = (double)team;
         draw_point(program, by_law, workers, law(study->is_weak, study->serial, workers));
-        draw_point(program, by_fit, workers, law(study->is_weak, study->fitted, workers));
+        if (is_share)
+            draw_point(program, by_fit, workers, law(study->is_weak, study->fitted, workers));
         draw_point(program, "ideal", workers, workers);
     }
 }
@@ -289,6 +291,9 @@ static void tell_fit(struct program *program, const struct study *study)
                      "(%.4f to %.4f)", name, study->serial, study->fitted,
                      study->cores < opt.workers ? study->cores : opt.workers, study->fitted_low,
                      study->fitted_high);
+    if (study->fitted > 1 && opt.count > 0)
+        program_note(program, "a share above 1: a team was slower than one worker alone; were the "
+                     "cores busy, or is the work too short?");
 }
 
 static enum status measure(struct program *program, struct study *study)
