@@ -49,6 +49,15 @@
 #include "local/lib/program.h"
 #include "local/lib/turns.h"
 
+#ifdef __GNUC__
+#define ALWAYS_INLINE __attribute__((always_inline))
+#ifdef __x86_64__
+#define HAVE_X86 1
+#endif
+#else
+#define ALWAYS_INLINE
+#endif
+
 enum { MOST_WORKERS = 4096, BLOCK = 4096 };
 static const size_t least_limit_bytes = (size_t)192 << 20, most_limit_bytes = (size_t)1 << 30;
 
@@ -92,37 +101,79 @@ struct job {
     union result result;
 };
 
-/* Four sums side by side: one alone would wait for its last addition, not for memory. */
-static uint64_t sum_part(const uint64_t *values, size_t count)
-{
-    const size_t quarter = count / 4;
-    const uint64_t *a = values, *b = a + quarter, *c = b + quarter, *d = c + quarter;
-    uint64_t sum = 0;
-
-#pragma omp simd reduction(+ : sum)
-    for (size_t i = 0; i < quarter; i++)
-        sum += a[i] + b[i] + c[i] + d[i];
-    for (size_t i = 4 * quarter; i < count; i++)
-        sum += values[i];
-    return sum;
-}
-
 static uint64_t larger(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
 }
 
+static inline ALWAYS_INLINE uint64_t sum_loop(const uint64_t *values, size_t count)
+{
+    uint64_t sum = 0;
+
+#pragma omp simd reduction(+ : sum)
+    for (size_t i = 0; i < count; i++)
+        sum += values[i];
+    return sum;
+}
+
+static inline ALWAYS_INLINE uint64_t max_loop(const uint64_t *values, size_t count)
+{
+    uint64_t most = 0;
+
+#pragma omp simd reduction(max : most)
+    for (size_t i = 0; i < count; i++)
+        most = larger(most, values[i]);
+    return most;
+}
+
+/* Binaries are for any x86, and two integers an instruction are too few for two cores to wait for
+ * memory alone: so the same loops again for CPUs that can take more, chosen when they run. */
+#ifdef HAVE_X86
+__attribute__((target("avx512f")))
+static uint64_t sum_avx512(const uint64_t *values, size_t count)
+{
+    return sum_loop(values, count);
+}
+
+__attribute__((target("avx512f")))
+static uint64_t max_avx512(const uint64_t *values, size_t count)
+{
+    return max_loop(values, count);
+}
+
+__attribute__((target("avx2")))
+static uint64_t sum_avx2(const uint64_t *values, size_t count)
+{
+    return sum_loop(values, count);
+}
+
+__attribute__((target("avx2")))
+static uint64_t max_avx2(const uint64_t *values, size_t count)
+{
+    return max_loop(values, count);
+}
+#endif
+
+static uint64_t sum_part(const uint64_t *values, size_t count)
+{
+#ifdef HAVE_X86
+    if (__builtin_cpu_supports("avx512f"))
+        return sum_avx512(values, count);
+    if (__builtin_cpu_supports("avx2"))
+        return sum_avx2(values, count);
+#endif
+    return sum_loop(values, count);
+}
+
 static uint64_t max_part(const uint64_t *values, size_t count)
 {
-    uint64_t most[4] = { 0 };
-    size_t i = 0;
-
-    for (; i + 4 <= count; i += 4)
-        for (size_t k = 0; k < 4; k++)
-            most[k] = larger(most[k], values[i + k]);
-    for (; i < count; i++)
-        most[0] = larger(most[0], values[i]);
-    return larger(larger(most[0], most[1]), larger(most[2], most[3]));
+#ifdef HAVE_X86
+    if (__builtin_cpu_supports("avx512f"))
+        return max_avx512(values, count);
+    if (__builtin_cpu_supports("avx2"))
+        return max_avx2(values, count);
+#endif
+    return max_loop(values, count);
 }
 
 static double pi_term(size_t i, size_t count)
