@@ -10,7 +10,7 @@
  * program that prints it there prints whatever was in it (--show prints what the others have:
  * nothing). A sum of floating-point numbers depends on the order: see allreduce.
  *
- * Run:     make run P=reduce N=4 ARGS="--show"
+ * Run:     make run P=collective/reduce N=4 ARGS="--show"
  * Try:     --op maxloc --show: who has the largest?
  * Try:     --algorithm all --bytes 8:4M: when does it pay to let each rank combine a part?
  * Try:     --algorithm rabenseifner on 4 and on 5 ranks: what does the fifth cost?

@@ -16,7 +16,7 @@
  * learns of that by MPI_Ibarrier. Each fork counts its uses, and each meal notes the counts of its
  * two forks: if two neighbours ever ate at once, some number would stand in both their notes.
  *
- * Run:     make run P=philosophers N=5 ARGS="--show"
+ * Run:     make run P=deadlock/philosophers N=5 ARGS="--show"
  * Try:     --fault symmetric: who waits for whom? Why does one rank alone not starve?
  * Try:     --hold 10ms on 2, 4 and 8 ranks: how many eat at once? Why not every second one?
  * Try:     more ranks than cores: what becomes of the longest wait?
