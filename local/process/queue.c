@@ -1,0 +1,386 @@
+/*
+ * queue - items from producing processes to consuming ones
+ *
+ * Producers number their items; each is to be taken once. Three ways between processes:
+ *
+ *   shm   a queue in shared memory (local/lib/queue), which the last producer closes
+ *   mq    a POSIX message queue: the kernel keeps the messages; one end mark for each consumer
+ *   pipe  all write into one pipe and read from it; its end comes when the last producer has ended
+ *
+ * A consumer that dies takes the item that it holds with it, and nothing else: --kill 1 kills one
+ * that has just taken an item. The others go on, and the program tells which item is missing.
+ *
+ * What can go wrong: a consumer takes "empty" for "over". If it comes before the first item, it
+ * leaves with none (--fault poll_empty).
+ *
+ * Run:     make run P=process/queue ARGS="--producers 2 --consumers 3 --variant all"
+ * Try:     --variant all --count 100000: what does the kernel's part cost?
+ * Try:     --kill 1: which item is lost?
+ * Test:    --variant all
+ * Test:    --variant all --producers 3 --consumers 8 --count 101
+ * Test:    --variant all --producers 8 --consumers 64 --count 1
+ * Test:    --variant all --count 0
+ * Test:    --variant all --kill 1
+ * Test:    --variant all --kill 2 --consumers 3 --count 7
+ * Test(1): --fault poll_empty
+ * Test(2): --kill 2 --consumers 2
+ * Test(2): --producers 0
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <mqueue.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "local/lib/children.h"
+#include "local/lib/clock.h"
+#include "local/lib/program.h"
+#include "local/lib/queue.h"
+#include "local/lib/turns.h"
+
+#define LENGTH(array) (sizeof(array) / sizeof *(array))
+
+static struct {
+    size_t producers, consumers, count, capacity, kill, iterations;
+    double secs;
+    const char *variant, *fault;
+} opt = { .producers = 1, .consumers = 2, .count = 1000, .capacity = 64, .iterations = 10000,
+          .secs = 0.3, .variant = "shm" };
+
+static const struct arg options[] = {
+    { "producers", ARG_SIZE, &opt.producers, "processes that put items in", .min = 1 },
+    { "consumers", ARG_SIZE, &opt.consumers, "processes that take them out", .min = 1 },
+    { "count", ARG_SIZE, &opt.count, "items of each producer" },
+    { "capacity", ARG_SIZE, &opt.capacity, "shm: items that fit, rounded up to a power of 2", .min = 1 },
+    { "kill", ARG_SIZE, &opt.kill, "so many consumers die with their first item" },
+    { "variant", ARG_CHOICE, &opt.variant, "the way between processes", .choices = "shm|mq|pipe|all" },
+    { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose", .choices = "poll_empty" },
+    { "seconds", ARG_SECS, &opt.secs, "time budget for one row" },
+    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1 },
+    ARGS_END,
+};
+
+static const uint64_t end_mark = UINT64_MAX;
+
+/* In shared memory, all of it. */
+struct counts {
+    atomic_size_t producing;       /* processes that have not ended */
+    atomic_size_t begun;           /* poll_empty: consumers that have looked */
+    _Atomic unsigned char taken[]; /* how often each item was */
+};
+
+struct job {
+    const struct choice *choice;
+    struct counts *counts;
+    size_t counts_bytes, queue_bytes;
+    void *memory;
+    struct queue *queue;
+    mqd_t messages;
+    int ends[2];
+    size_t lost; /* with those that were killed, in the last run */
+    int error;
+    char wrong[160];
+};
+
+static bool put_shm(struct job *job, uint64_t item)
+{
+    return queue_push(job->queue, &item, 1, HUGE_VAL) == 1;
+}
+
+static bool get_shm(struct job *job, uint64_t *item)
+{
+    return queue_pop(job->queue, item, 1, HUGE_VAL) == 1;
+}
+
+static void end_shm(struct job *job)
+{
+    queue_close(job->queue);
+}
+
+static bool put_mq(struct job *job, uint64_t item)
+{
+    while (mq_send(job->messages, (char *)&item, sizeof item, 0))
+        if (errno != EINTR)
+            return false;
+    return true;
+}
+
+static bool get_mq(struct job *job, uint64_t *item)
+{
+    while (mq_receive(job->messages, (char *)item, sizeof *item, NULL) < 0)
+        if (errno != EINTR)
+            return false;
+    return *item != end_mark;
+}
+
+static void end_mq(struct job *job)
+{
+    for (size_t i = 0; i < opt.consumers; i++)
+        put_mq(job, end_mark);
+}
+
+/* So few bytes are written and, from a pipe that holds such pieces alone, read in one piece. */
+static bool put_pipe(struct job *job, uint64_t item)
+{
+    ssize_t put;
+
+    do
+        put = write(job->ends[1], &item, sizeof item);
+    while (put < 0 && errno == EINTR);
+    return put == sizeof item;
+}
+
+static bool get_pipe(struct job *job, uint64_t *item)
+{
+    ssize_t got;
+
+    do
+        got = read(job->ends[0], item, sizeof *item);
+    while (got < 0 && errno == EINTR);
+    return got == sizeof *item;
+}
+
+static void end_pipe(struct job *job)
+{
+    (void)job; /* the ends close by themselves, when the producers end */
+}
+
+static const struct choice {
+    const char *name;
+    bool (*put)(struct job *job, uint64_t item);
+    bool (*get)(struct job *job, uint64_t *item);
+    void (*end)(struct job *job);
+} choices[] = {
+    { "shm", put_shm, get_shm, end_shm },
+    { "mq", put_mq, get_mq, end_mq },
+    { "pipe", put_pipe, get_pipe, end_pipe },
+};
+
+static int produce(struct job *job, size_t me)
+{
+    close(job->ends[0]);
+    for (size_t i = 0; i < opt.count; i++)
+        if (!job->choice->put(job, me * opt.count + i))
+            return 1;
+    if (atomic_fetch_sub(&job->counts->producing, 1) == 1)
+        job->choice->end(job);
+    return 0;
+}
+
+static int consume(struct job *job, size_t me)
+{
+    uint64_t item;
+
+    close(job->ends[1]);
+    while (job->choice->get(job, &item)) {
+        if (me < opt.kill)
+            raise(SIGKILL); /* with the item */
+        atomic_fetch_add(&job->counts->taken[item], 1);
+    }
+    return 0;
+}
+
+/* --fault poll_empty: looks before the producer may begin, and takes nothing for the end. */
+static int poll_once(struct job *job)
+{
+    uint64_t item;
+
+    const size_t got = queue_try_pop(job->queue, &item, 1);
+    atomic_fetch_add(&job->counts->begun, 1);
+    return got == 0 ? 0 : 1;
+}
+
+static int work(void *arg, size_t me)
+{
+    struct job *const job = arg;
+
+    if (me >= opt.producers)
+        return opt.fault ? poll_once(job) : consume(job, me - opt.producers);
+    while (opt.fault && atomic_load(&job->counts->begun) < opt.consumers)
+        clock_sleep(1e-4);
+    if (!opt.fault)
+        return produce(job, me);
+    for (size_t i = 0; i < opt.count; i++) /* as much as fits: nobody takes it */
+        queue_try_push(job->queue, &(uint64_t){ me * opt.count + i }, 1);
+    return 0;
+}
+
+static void check(struct job *job, const int *statuses)
+{
+    size_t missing = 0, first = 0, died = 0;
+    const size_t total = opt.producers * opt.count;
+
+    for (size_t i = 0; i < opt.producers + opt.consumers; i++) {
+        const bool may_die = i >= opt.producers && i - opt.producers < opt.kill;
+        died += statuses[i] == 128 + SIGKILL;
+        if (statuses[i] != 0 && !(may_die && statuses[i] == 128 + SIGKILL) && !*job->wrong)
+            snprintf(job->wrong, sizeof job->wrong, "process %zu ended with %d", i, statuses[i]);
+    }
+    for (size_t i = 0; i < total && !*job->wrong; i++) {
+        if (job->counts->taken[i] > 1)
+            snprintf(job->wrong, sizeof job->wrong, "item %zu was taken %d times", i,
+                     job->counts->taken[i]);
+        if (job->counts->taken[i] == 0 && missing++ == 0)
+            first = i;
+    }
+    job->lost = missing;
+    if (missing != died && !*job->wrong)
+        snprintf(job->wrong, sizeof job->wrong, "%zu of %zu items were not taken, the first is "
+                 "item %zu%s", missing, total, first,
+                 opt.fault ? ": the consumers came first, and took empty for over" : "");
+}
+
+static int open_way(struct job *job)
+{
+    job->ends[0] = job->ends[1] = -1;
+    job->messages = (mqd_t)-1;
+    if (job->choice->put == put_shm) {
+        job->queue_bytes = queue_bytes(opt.capacity, QUEUE_MANY | QUEUE_SHARED);
+        job->memory = children_map(job->queue_bytes);
+        job->queue = job->memory ? queue_init(job->memory, opt.capacity, QUEUE_MANY | QUEUE_SHARED)
+                                 : NULL;
+        return job->queue ? 0 : -1;
+    }
+    if (job->choice->put == put_pipe)
+        return pipe(job->ends);
+    char name[64];
+    struct mq_attr attributes = { .mq_maxmsg = 10, .mq_msgsize = sizeof(uint64_t) };
+    snprintf(name, sizeof name, "/lockstep-queue-%ld", (long)getpid());
+    job->messages = mq_open(name, O_RDWR | O_CREAT | O_EXCL, 0600, &attributes);
+    if (job->messages != (mqd_t)-1)
+        mq_unlink(name);
+    return job->messages == (mqd_t)-1 ? -1 : 0;
+}
+
+static void close_way(struct job *job)
+{
+    if (job->queue)
+        queue_destroy(job->queue);
+    children_unmap(job->memory, job->queue_bytes);
+    job->queue = job->memory = NULL;
+    if (job->messages != (mqd_t)-1)
+        mq_close(job->messages);
+    for (int i = 0; i < 2; i++)
+        if (job->ends[i] >= 0)
+            close(job->ends[i]);
+}
+
+/* Starts all, then closes its own ends of a pipe: the end comes when nobody can write any more. */
+static void run(void *arg)
+{
+    struct job *const job = arg;
+    const size_t all = opt.producers + opt.consumers;
+    pid_t *const children = calloc(all, sizeof *children);
+    int *const statuses = calloc(all, sizeof *statuses);
+    size_t started = 0;
+
+    memset(job->counts, 0, job->counts_bytes);
+    job->counts->producing = opt.producers;
+    if (!children || !statuses || open_way(job))
+        job->error = errno;
+    while (!job->error && started < all) {
+        children[started] = child_start(work, job, started);
+        if (children[started] < 0)
+            job->error = errno;
+        else
+            started++;
+    }
+    for (int i = 0; i < 2 && job->ends[i] >= 0; i++) {
+        close(job->ends[i]);
+        job->ends[i] = -1;
+    }
+    for (size_t i = 0; i < started; i++) {
+        if (job->error)
+            kill(children[i], SIGKILL);
+        statuses[i] = child_wait(children[i]);
+    }
+    if (!job->error)
+        check(job, statuses);
+    close_way(job);
+    free(statuses);
+    free(children);
+}
+
+static void add_row(struct program *program, const struct job *job, const struct turn *turn)
+{
+    const bool right = !*job->wrong, timed = right && turn->summary.count > 0;
+    const double items = (double)(opt.producers * opt.count);
+    struct record row = program->record;
+
+    record_text(&row, "variant", job->choice->name);
+    record_int(&row, "producers", (int64_t)opt.producers);
+    record_int(&row, "consumers", (int64_t)opt.consumers);
+    record_int(&row, "count", (int64_t)opt.count);
+    record_int(&row, "lost", (int64_t)job->lost);
+    record_summary(&row, &turn->summary, timed);
+    record_real(&row, "items_per_s", timed && items > 0 ? items / turn->summary.median : NAN);
+    record_bool(&row, "verified", right);
+    program_row(program, &row);
+}
+
+static enum status compare(struct program *program, struct job *jobs, size_t count)
+{
+    const struct stop_rule rule = { 5, opt.iterations, opt.secs, 0.02 };
+    struct turn turns[LENGTH(choices)] = { 0 };
+    int error = 0;
+
+    for (size_t i = 0; i < count; i++)
+        turns[i] = (struct turn){ .operation = run, .arg = &jobs[i] };
+    if (opt.fault)
+        run(&jobs[0]);
+    else if (turns_run(turns, count, &rule))
+        error = errno;
+    for (size_t i = 0; i < count; i++) {
+        error = error ? error : jobs[i].error;
+        if (error) {
+            program_error("%s, %zu processes: %s: give smaller numbers", jobs[i].choice->name,
+                          opt.producers + opt.consumers, strerror(error));
+            return UNABLE;
+        }
+        add_row(program, &jobs[i], &turns[i]);
+        if (*jobs[i].wrong)
+            return program_verdict(program, false, "%s: %s",
+                                   opt.fault ? opt.fault : jobs[i].choice->name, jobs[i].wrong);
+        if (jobs[i].lost > 0)
+            program_note(program, "%s: %zu items were lost with the consumers that held them, no "
+                         "other", jobs[i].choice->name, jobs[i].lost);
+    }
+    return PASS;
+}
+
+int main(int argc, char **argv)
+{
+    struct program program;
+    enum status status = program_open(&program, argc, argv, options, &opt.consumers);
+    struct job jobs[LENGTH(choices)] = { 0 };
+    size_t count = 0;
+
+    if (status == PASS && opt.kill >= opt.consumers)
+        status = program_usage(&program, "--kill %zu: one of the %zu consumers at least must live",
+                               opt.kill, opt.consumers);
+    const size_t bytes = sizeof(struct counts) + opt.producers * opt.count;
+    struct counts *const counts = status == PASS ? children_map(bytes) : NULL;
+    if (status == PASS && !counts) {
+        program_error("no memory for %zu items: give a smaller --count",
+                      opt.producers * opt.count);
+        status = UNABLE;
+    }
+    for (size_t i = 0; i < LENGTH(choices); i++)
+        if (opt.fault ? i == 0
+                      : arg_is(opt.variant, choices[i].name) || arg_is(opt.variant, "all"))
+            jobs[count++] = (struct job){ .choice = &choices[i], .counts = counts,
+                                          .counts_bytes = bytes };
+    if (status == PASS)
+        status = compare(&program, jobs, count);
+    children_unmap(counts, bytes);
+    program_fault(&program, opt.fault, status == PASS, "there are no items");
+    if (status == PASS)
+        program_verdict(&program, true, "%zu items, each taken once%s", opt.producers * opt.count,
+                        opt.kill ? ", but those that killed consumers held" : "");
+    return program_close(&program, status);
+}
