@@ -80,10 +80,23 @@ check_sheet() {
     check_sheet docs/labs/collectives.md
 }
 
-@test "every program of mpi is in a sheet" {
-    for program in mpi/p2p/*.c mpi/deadlock/*.c mpi/collective/*.c; do
+@test "threads" {
+    check_sheet docs/labs/threads.md
+}
+
+@test "processes" {
+    check_sheet docs/labs/processes.md
+}
+
+@test "event loops and coroutines" {
+    [ -x "${LOCKSTEP_BUILD:-build}/local/async/loop" ] || skip "there is no libuv here: make deps"
+    check_sheet docs/labs/async.md
+}
+
+@test "every program of these topics is in a sheet" {
+    for program in mpi/{p2p,deadlock,collective}/*.c local/{thread,process,async}/*.c; do
         name=$(basename "$program" .c)
-        grep -qw "$name" docs/labs/p2p.md docs/labs/deadlock.md docs/labs/collectives.md || {
+        grep -qw "$name" docs/labs/*.md || {
             echo "$name is in no sheet"
             return 1
         }
