@@ -147,7 +147,7 @@ static size_t wait_for(struct queue *queue, const struct side *side, void *items
         done = side->try(queue, items, count);
         if (done || errno != EAGAIN)
             return done;
-        line_wait(i);
+        line_pause(); /* not sched_yield(): the core would go to anybody, for a time slice */
     }
     for (;;) {
         gate_enter(side->gate);

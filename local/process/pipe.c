@@ -18,23 +18,29 @@
  *
  * Run:     make run P=process/pipe ARGS="--stages 3 --variant all"
  * Try:     --variant all --bytes 8:256K: from which size on is the pipe no slower than the ring?
- * Try:     taskset -c 0 build/local/process/pipe --variant all: both processes on one core
+ * Try:     --variant all --place apart, and --place together: what does another core cost?
  * Try:     --fault full: who waits for whom?
  * Test:    --variant all --bytes 8:64K
  * Test:    --variant all --count 0 --bytes 8
  * Test:    --count 1 --stages 64 --bytes 24
  * Test:    --variant socketpair --count 100001 --stages 1 --bytes 8
  * Test:    --count 1001 --stages 0 --bytes 8
+ * Test:    --variant all --place together --seconds 0.02
+ * Test:    --variant all --place apart --seconds 0.02
  * Test(3): --fault leak --limit 100ms
  * Test(3): --fault full --limit 100ms
  * Test(3): --fault leak --variant socketpair --limit 100ms
  * Test(2): --bytes 12
  */
+#ifdef __linux__
+#define _GNU_SOURCE 1 /* sched_setaffinity */
+#endif
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,9 +61,9 @@ static struct {
     size_t stages, count, iterations;
     struct range bytes;
     double limit, secs;
-    const char *variant, *fault;
+    const char *variant, *fault, *place;
 } opt = { .stages = 2, .count = 10, .iterations = 10000, .bytes = { 8, 8 }, .limit = 2, .secs = 0.3,
-          .variant = "pipe" };
+          .variant = "pipe", .place = "free" };
 
 static const struct arg options[] = {
     { "stages", ARG_SIZE, &opt.stages, "processes of the chain" },
@@ -66,6 +72,8 @@ static const struct arg options[] = {
     { "variant", ARG_CHOICE, &opt.variant, "the way between processes",
       .choices = "pipe|socketpair|ring|all" },
     { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose", .choices = "leak|full" },
+    { "place", ARG_CHOICE, &opt.place, "the two processes: on one CPU, on the first and the last "
+      "granted, or as the system likes", .choices = "together|apart|free" },
     { "limit", ARG_SECS, &opt.limit, "what does not come for so long never will" },
     { "seconds", ARG_SECS, &opt.secs, "time budget for one row" },
     { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1 },
@@ -292,11 +300,39 @@ static bool receive_block(struct way *w, int side)
     return true;
 }
 
+/* To the first CPU that was granted, or to the last: by the mask that the parent began with, for it
+ * binds itself as well. 0, or -1 with errno. */
+static int pin(bool to_last)
+{
+#ifdef __linux__
+    static cpu_set_t granted;
+    static bool is_known;
+    cpu_set_t one;
+    int chosen = -1;
+
+    if (!is_known && sched_getaffinity(0, sizeof granted, &granted))
+        return -1;
+    is_known = true;
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+        if (CPU_ISSET(cpu, &granted) && (chosen < 0 || to_last))
+            chosen = cpu;
+    CPU_ZERO(&one);
+    CPU_SET(chosen, &one);
+    return sched_setaffinity(0, sizeof one, &one);
+#else
+    (void)to_last;
+    errno = ENOSYS;
+    return -1;
+#endif
+}
+
 static int echo(void *arg, size_t worker)
 {
     struct way *const w = arg;
 
     (void)worker;
+    if (!arg_is(opt.place, "free") && pin(arg_is(opt.place, "apart")))
+        return 1;
     if (!w->memory) {
         close(w->there[1]);
         close(w->back[0]);
@@ -428,6 +464,11 @@ int main(int argc, char **argv)
         for (size_t i = 0; i < count && status == PASS; i++)
             if (strcmp(chosen[i], "ring") != 0)
                 status = run_chain(&program, chosen[i]);
+    if (status == PASS && !arg_is(opt.place, "free") && pin(false)) {
+        program_error("--place %s: processes cannot choose their CPU here: %s", opt.place,
+                      strerror(errno));
+        status = UNABLE;
+    }
     for (size_t bytes = opt.bytes.from; bytes && status == PASS && !opt.fault;
          bytes = range_next(&opt.bytes, bytes))
         status = compare(&program, chosen, count, bytes);
