@@ -47,7 +47,7 @@ send_first() { # send_first BUILD BYTES
         "collective_order --fault skip" "collective_order --fault comms" \
         "philosophers --fault symmetric"; do
         # shellcheck disable=SC2086  # the words of the case
-        run timeout 60 jobs/launch -n 4 $case --limit 0.5
+        run timeout 60 jobs/launch -n 4 deadlock/$case --limit 0.5
         echo "$case: $output"
         [ "$status" = 3 ]
         [[ $output == *"stalled: "*"rank 3 ("* ]]

@@ -38,7 +38,7 @@ one_a_host() {
     local case
     for case in "cycle --fault recv_first" "philosophers --fault symmetric"; do
         # shellcheck disable=SC2086  # the words of the case
-        run in_session jobs/launch -n 6 $case --limit 0.5
+        run in_session jobs/launch -n 6 deadlock/$case --limit 0.5
         echo "$case: $output"
         [ "$status" = 3 ]
         [[ $output == *"rank 5 (h3): "* ]]
