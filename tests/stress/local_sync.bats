@@ -21,7 +21,7 @@ repeat() {
     local number status
     for number in $(seq 200); do
         status=0
-        timeout -k 5 60 "$build/local/$@" >"$BATS_TEST_TMPDIR/output" 2>&1 || status=$?
+        timeout -k 5 60 "$build/local/$1" "${@:2}" >"$BATS_TEST_TMPDIR/output" 2>&1 || status=$?
         [ "$status" = 0 ] || {
             echo "$*: run $number ended with $status:"
             cat "$BATS_TEST_TMPDIR/output"

@@ -21,7 +21,7 @@ left() {
 ends() {
     local signal=$1 after=$2 status=0
     shift 2
-    MARK=$mark "$build/local/process/$@" >/dev/null 2>&1 &
+    MARK=$mark "$build/local/process/$1" "${@:2}" >/dev/null 2>&1 &
     local parent=$!
     sleep "$after"
     kill -"$signal" $parent 2>/dev/null || :
@@ -36,7 +36,7 @@ ends() {
 }
 
 @test "by a signal, at several moments" {
-    for signal in TERM INT KILL; do
+    for signal in TERM HUP KILL; do # INT is ignored in the background
         for after in 0 0.01 0.05 0.2; do
             ends $signal $after background --variant all --count 100000
             ends $signal $after kill --variant all --seconds 10
