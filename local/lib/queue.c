@@ -136,19 +136,41 @@ static size_t try_pop(struct queue *queue, void *items, size_t count)
     return queue_try_pop(queue, items, count);
 }
 
-/* Tries until something was done, or errno is not EAGAIN. */
+/*
+ * Tries for a while without sleeping: for about twice as long as the other side takes to wake up,
+ * so that two that sleep by turns get out of it. A thread for whom that was in vain, because the
+ * other side has no core or much to do, leaves it out the next 1, 3, 7, ... at most 255 times.
+ */
+static size_t spin(struct queue *queue, const struct side *side, void *items, size_t count)
+{
+    enum { TRIES = 2048, LEFT_OUT = 255 };
+    static _Thread_local unsigned in_vain, to_leave_out;
+
+    if (to_leave_out > 0) {
+        to_leave_out--;
+        return 0;
+    }
+    for (unsigned i = 0; i < TRIES; i++) {
+        const size_t done = side->try(queue, items, count);
+        if (done || errno != EAGAIN) {
+            in_vain = 0;
+            return done;
+        }
+        line_pause(); /* not sched_yield(): the core would go to anybody, for a time slice */
+    }
+    in_vain = in_vain < LEFT_OUT ? 2 * in_vain + 1 : LEFT_OUT;
+    to_leave_out = in_vain;
+    return 0;
+}
+
+/* Tries until something was done, or errno is not EAGAIN, which it is at first. */
 static size_t wait_for(struct queue *queue, const struct side *side, void *items, size_t count,
                        const struct timespec *deadline)
 {
-    enum { TRIES = 200 }; /* some microseconds: about what falling asleep costs */
-    size_t done = 0;
+    size_t done = spin(queue, side, items, count);
 
-    for (unsigned i = 0; i < TRIES; i++) {
-        done = side->try(queue, items, count);
-        if (done || errno != EAGAIN)
-            return done;
-        line_pause(); /* not sched_yield(): the core would go to anybody, for a time slice */
-    }
+    if (done || errno != EAGAIN)
+        return done;
     for (;;) {
         gate_enter(side->gate);
         done = side->try(queue, items, count);

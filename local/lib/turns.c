@@ -25,9 +25,10 @@ static double set_batch(struct turn *turn)
 {
     double secs = time_batch(turn, 1);
 
-    turn->batch = 1;
+    if (turn->batch == 0)
+        turn->batch = 1;
     if (secs < short_secs)
-        secs = time_batch(turn, 1);
+        secs = time_batch(turn, turn->batch);
     while (!turn->prepare && secs < shortest_secs) {
         turn->batch *= 2;
         secs = time_batch(turn, turn->batch);

@@ -18,7 +18,7 @@ struct turn {
     void *arg;
     struct summary summary;     /* seconds for one operation */
     struct summary speedup;     /* time of the first competitor / own time, round by round */
-    size_t batch;               /* operations in a sample */
+    size_t batch;               /* operations in a sample; what stands here before is the least */
     double *samples;            /* from here on the library's own */
 };
 

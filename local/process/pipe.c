@@ -58,17 +58,18 @@
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
 
 static struct {
-    size_t stages, count, iterations;
+    size_t stages, count, rounds, iterations;
     struct range bytes;
     double limit, secs;
     const char *variant, *fault, *place;
-} opt = { .stages = 2, .count = 10, .iterations = 10000, .bytes = { 8, 8 }, .limit = 2, .secs = 0.3,
+} opt = { .stages = 2, .count = 10, .rounds = 100, .iterations = 10000, .bytes = { 8, 8 }, .limit = 2, .secs = 0.3,
           .variant = "pipe", .place = "free" };
 
 static const struct arg options[] = {
     { "stages", ARG_SIZE, &opt.stages, "processes of the chain" },
     { "count", ARG_SIZE, &opt.count, "numbers that go through it" },
     { "bytes", ARG_RANGE, &opt.bytes, "a block that goes there and back, multiples of 8", .min = 8 },
+    { "rounds", ARG_SIZE, &opt.rounds, "times that it does, in a sample", .min = 1 },
     { "variant", ARG_CHOICE, &opt.variant, "the way between processes",
       .choices = "pipe|socketpair|ring|all" },
     { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose", .choices = "leak|full" },
@@ -422,7 +423,8 @@ static enum status compare(struct program *program, const char **chosen, size_t 
     size_t opened = 0;
 
     while (opened < count && open_way(&ways[opened], chosen[opened], bytes) == 0) {
-        turns[opened] = (struct turn){ .operation = round_trip, .arg = &ways[opened] };
+        turns[opened] = (struct turn){ .operation = round_trip, .arg = &ways[opened],
+                                       .batch = opt.rounds };
         opened++;
     }
     if (opened < count || turns_run(turns, count, &rule)) {
