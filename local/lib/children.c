@@ -36,14 +36,30 @@ pid_t child_start(int (*work)(void *arg, size_t worker), void *arg, size_t worke
     return child;
 }
 
-int child_wait(pid_t child)
+/* waitpid() for `child`, or any if that is -1, with the status as a shell tells it. */
+static pid_t wait_for(pid_t child, int *ended)
 {
     int status;
+    pid_t who;
 
-    while (waitpid(child, &status, 0) < 0)
-        if (errno != EINTR)
-            return -1;
-    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    do
+        who = waitpid(child, &status, 0);
+    while (who < 0 && errno == EINTR);
+    if (who > 0)
+        *ended = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    return who;
+}
+
+int child_wait(pid_t child)
+{
+    int ended;
+
+    return wait_for(child, &ended) < 0 ? -1 : ended;
+}
+
+pid_t child_wait_any(int *ended)
+{
+    return wait_for(-1, ended);
 }
 
 struct start {

@@ -23,6 +23,10 @@ pid_t child_start(int (*work)(void *arg, size_t worker), void *arg, size_t worke
  * for). */
 int child_wait(pid_t child);
 
+/* Waits for the next child to end, whichever it is. Returns its process id, and in *ended what
+ * child_wait() would; -1 with errno (ECHILD: there is none left). */
+pid_t child_wait_any(int *ended);
+
 /*
  * Runs work(arg, 0) ... work(arg, workers - 1) each in a child; none begins before all have been
  * started. Returns 0 when all have ended, with statuses[i] (may be NULL) of child i as above; or -1

@@ -176,6 +176,7 @@ static void add_row(struct program *program, const char *variant, const struct s
     record_text(&row, "variant", variant);
     record_int(&row, "phases", (int64_t)opt.phases);
     record_summary(&row, phase, right && phase->count > 0);
+    record_real(&row, "barriers_per_s", right && phase->count > 0 ? 2 / phase->median : NAN);
     record_real(&row, "early_s", opt.phases && right
                     ? clock_secs(earliest(s->left), latest(s->arrived)) : NAN);
     record_real(&row, "spread_s", opt.phases && right

@@ -92,7 +92,25 @@ static bool read_name(long pid, char *name, size_t size)
     return found;
 }
 
-static enum status look(struct program *program, const struct told *told, bool *seen)
+/* Takes what each child tells, in any order, into its place. */
+static enum status hear(struct program *program, int file, struct told *children, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct told told;
+        ssize_t got;
+        do
+            got = read(file, &told, sizeof told);
+        while (got < 0 && errno == EINTR);
+        if (got != sizeof told)
+            return program_verdict(program, false, "%zu children have told nothing", count - i);
+        if (children[told.number].pid != 0)
+            return program_verdict(program, false, "worker %zu told twice", told.number);
+        children[told.number] = told;
+    }
+    return PASS;
+}
+
+static enum status look(struct program *program, const struct told *told)
 {
     char expected[64], name[64] = "";
 
@@ -100,9 +118,6 @@ static enum status look(struct program *program, const struct told *told, bool *
     if (told->parent != (long)getpid())
         return program_verdict(program, false, "process %ld says that its parent is %ld, not %ld",
                                told->pid, told->parent, (long)getpid());
-    if (seen[told->number])
-        return program_verdict(program, false, "worker %zu told twice", told->number);
-    seen[told->number] = true;
     const bool found = read_name(told->pid, name, sizeof name);
     if (opt.show)
         fprintf(program_text(program), "process %ld: %s\n", told->pid, name);
@@ -118,11 +133,11 @@ static enum status run(struct program *program)
 {
     struct ends ends;
     pid_t *const children = calloc(opt.workers, sizeof *children);
-    bool *const seen = calloc(opt.workers, sizeof *seen);
+    struct told *const told = calloc(opt.workers, sizeof *told);
     enum status status = PASS;
     size_t started = 0;
 
-    if (!children || !seen || pipe(ends.told) || pipe(ends.release)) {
+    if (!children || !told || pipe(ends.told) || pipe(ends.release)) {
         program_error("%zu processes: %s: give fewer --workers", opt.workers, strerror(errno));
         return UNABLE;
     }
@@ -133,17 +148,10 @@ static enum status run(struct program *program)
         program_error("%zu processes: %s: give fewer --workers", opt.workers, strerror(errno));
         status = UNABLE;
     }
-    for (size_t i = 0; i < started; i++) {
-        struct told told;
-        ssize_t got;
-        do
-            got = read(ends.told[0], &told, sizeof told);
-        while (got < 0 && errno == EINTR);
-        if (got != sizeof told && status == PASS)
-            status = program_verdict(program, false, "%zu children have told nothing", started - i);
-        if (got == sizeof told && status == PASS)
-            status = look(program, &told, seen);
-    }
+    if (status == PASS)
+        status = hear(program, ends.told[0], told, started);
+    for (size_t i = 0; i < started && status == PASS; i++)
+        status = look(program, &told[i]);
     close(ends.release[1]);
     for (size_t i = 0; i < started; i++) {
         const int ended = child_wait(children[i]);
@@ -152,7 +160,7 @@ static enum status run(struct program *program)
     }
     close(ends.release[0]);
     close(ends.told[0]);
-    free(seen);
+    free(told);
     free(children);
     return status;
 }

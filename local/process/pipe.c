@@ -42,9 +42,11 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "local/lib/children.h"
@@ -161,13 +163,13 @@ static enum status feed(struct program *program, int in, int out)
     while (!ended) {
         struct pollfd files[] = { { .fd = out, .events = POLLIN },
                                   { .fd = written < opt.count ? in : -1, .events = POLLOUT } };
-        const int ready = poll(files, 2, (int)(1e3 * opt.limit + 0.5));
+        const int ready = poll(files, 2, opt.fault ? (int)(1e3 * opt.limit + 0.5) : -1);
         if (ready < 0 && errno == EINTR)
             continue;
         if (ready == 0) {
-            program_verdict(program, false, "%s: the parent waits for the end of the chain's "
+            program_verdict(program, false, "leak: the parent waits for the end of the chain's "
                             "output, and the first stage for the end of its input: an end of that "
-                            "pipe is still open for writing, in the parent", opt.fault);
+                            "pipe is still open for writing, in the parent");
             return STALLED;
         }
         if (files[1].revents) {
@@ -238,33 +240,59 @@ static enum status run_chain(struct program *program, const char *variant)
     return status;
 }
 
-/* --fault full: both write first, until the other one would have to read. */
+/* ---- --fault full ---- */
+
+/* Two processes, each with an end of a socket pair, that write before they read. */
+struct writers {
+    int ends[2];
+    atomic_size_t written[2]; /* bytes, by each */
+};
+
+/* Writes on, with write()s that wait for room. */
+static int write_on(void *arg, size_t side)
+{
+    struct writers *const w = arg;
+    char block[4096] = { 0 };
+    ssize_t put;
+
+    while ((put = write(w->ends[side], block, sizeof block)) > 0 || errno == EINTR)
+        atomic_fetch_add(&w->written[side], put > 0 ? (size_t)put : 0);
+    return 1;
+}
+
+/* Starts both and watches them: whoever wrote itself would be stuck. Both are ended. */
 static enum status fill_both(struct program *program)
 {
-    int ends[2];
-    char block[4096] = { 0 };
-    size_t written = 0;
+    struct writers *const w = children_map(sizeof *w);
+    pid_t children[2] = { -1, -1 };
+    size_t before, written = 0;
 
-    if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends)) {
-        program_error("socketpair: %s", strerror(errno));
+    if (!w || socketpair(AF_UNIX, SOCK_STREAM, 0, w->ends) ||
+        (children[0] = child_start(write_on, w, 0)) < 0 ||
+        (children[1] = child_start(write_on, w, 1)) < 0) {
+        program_error("two processes and a socket pair: %s", strerror(errno));
+        if (children[0] > 0)
+            kill(children[0], SIGKILL);
+        child_wait(children[0]);
         return UNABLE;
     }
-    /* Both sides in one process, which is enough to see that neither could go on. */
-    for (int side = 0; side < 2; side++) {
-        struct pollfd room = { .fd = ends[side], .events = POLLOUT };
-        fcntl(ends[side], F_SETFL, O_NONBLOCK);
-        for (;;) {
-            const ssize_t put = write(ends[side], block, sizeof block);
-            if (put > 0)
-                written += (size_t)put;
-            else if (poll(&room, 1, (int)(1e3 * opt.limit / 2)) == 0)
-                break;
-        }
+    do {
+        before = written;
+        clock_sleep(opt.limit);
+        written = w->written[0] + w->written[1];
+    } while (written != before || w->written[0] == 0 || w->written[1] == 0);
+    const bool both_live = waitpid(children[0], NULL, WNOHANG) == 0 &&
+                           waitpid(children[1], NULL, WNOHANG) == 0;
+    for (int i = 0; i < 2; i++) {
+        kill(children[i], SIGKILL);
+        child_wait(children[i]);
+        close(w->ends[i]);
     }
-    close(ends[0]);
-    close(ends[1]);
-    program_verdict(program, false, "full: each of two processes waits for the other to read: %zu "
-                    "bytes are under way, and there is room for no more", written);
+    children_unmap(w, sizeof *w);
+    if (!both_live)
+        return program_verdict(program, false, "full: a writer has ended");
+    program_verdict(program, false, "full: each of two processes writes, and waits for the other to "
+                    "read: %zu bytes are under way, and there is room for no more", written);
     return STALLED;
 }
 

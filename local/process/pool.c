@@ -12,7 +12,7 @@
  * and none is delivered twice (--kill N kills N processes, each with a chunk in hand).
  *
  * An item that is quicker computed than sent gains nothing: the table sets the pool beside a plain
- * loop. --work makes items longer.
+ * loop, and tells from how long an item on it gains. --work makes items longer.
  *
  * What can go wrong: nobody looks for dead workers (--fault forget). The result is waited for until
  * the limit.
@@ -44,6 +44,7 @@
 
 #include "local/lib/children.h"
 #include "local/lib/clock.h"
+#include "local/lib/cpus.h"
 #include "local/lib/data.h"
 #include "local/lib/program.h"
 #include "local/lib/turns.h"
@@ -243,7 +244,7 @@ static void map(void *arg)
     struct pool *const pool = arg;
     size_t started = 0;
 
-    pool->next = pool->done = 0;
+    pool->next = pool->done = pool->replaced = 0;
     pool->to_kill = opt.fault ? 1 : opt.kill;
     memset(pool->delivered, 0, opt.count);
     for (size_t i = 0; i < opt.workers; i++)
@@ -262,7 +263,9 @@ static void map(void *arg)
             kill(pool->workers[i].pid, SIGKILL);
         else if (pool->workers[i].channel >= 0)
             transfer(pool->workers[i].channel, &go, sizeof go, true);
-        child_wait(pool->workers[i].pid);
+        const int ended = child_wait(pool->workers[i].pid);
+        if (ended != 0 && !pool->error && !pool->stalled && !*pool->wrong)
+            snprintf(pool->wrong, sizeof pool->wrong, "worker %zu ended with %d", i, ended);
         if (pool->workers[i].channel >= 0)
             close(pool->workers[i].channel);
     }
@@ -280,6 +283,9 @@ static enum status check(struct program *program, const struct pool *pool)
     }
     if (*pool->wrong)
         return program_verdict(program, false, "%s", pool->wrong);
+    if (pool->replaced != (opt.count ? opt.kill : 0))
+        return program_verdict(program, false, "%zu workers were replaced, and %zu killed",
+                               pool->replaced, opt.kill);
     for (size_t i = 0; i < opt.count; i++) {
         if (pool->delivered[i] != 1)
             return program_verdict(program, false, "item %zu was delivered %d times", i,
@@ -316,6 +322,29 @@ static void add_row(struct program *program, const char *variant, const struct p
     record_real(&row, "speedup", timed ? turn->speedup.median : NAN);
     record_bool(&row, "verified", right);
     program_row(program, &row);
+}
+
+/*
+ * From how long an item on the workers gain: with n items, a pool that costs T besides the items, and
+ * w seconds an item, n w = T + n w / p, where p is the number of those that compute at a time.
+ */
+static void tell_break_even(struct program *program, const struct pool *pool,
+                            const struct turn *serial, const struct turn *turn)
+{
+    struct cpus granted;
+    const size_t cores = cpus_granted(&granted) ? (size_t)cpus_online() : (size_t)cpus_count(&granted);
+    const double p = (double)(opt.workers < cores ? opt.workers : cores), n = (double)opt.count;
+    const double cost = turn->summary.median - serial->summary.median / p;
+
+    if (opt.count == 0 || opt.kill > 0)
+        return;
+    if (p < 2)
+        program_note(program, "%s: one process at a time gains nothing, however long an item takes",
+                     pool->dynamic ? "dynamic" : "static");
+    else
+        program_note(program, "%s: start and transfer cost %.0f us; %zu items are quicker than in a "
+                     "loop if each takes more than %.3g us", pool->dynamic ? "dynamic" : "static",
+                     1e6 * cost, opt.count, 1e6 * cost / (n * (1 - 1 / p)));
 }
 
 static int open_pool(struct pool *pool, bool dynamic)
@@ -367,6 +396,8 @@ static enum status compare(struct program *program, struct pool *pools, size_t c
         status = check(program, &pools[i]);
         add_row(program, pools[i].dynamic ? "dynamic" : "static", &pools[i], &turns[i],
                 status == PASS);
+        if (status == PASS && !opt.fault)
+            tell_break_even(program, &pools[i], &turns[0], &turns[i]);
     }
     return status;
 }

@@ -7,6 +7,10 @@
  *   anonymous  mapped before the fork, without a name (MAP_SHARED | MAP_ANONYMOUS)
  *   named      a name under /dev/shm, which any process may open (shm_open); taken away at the end
  *   file       a file, mapped by each; what is written stays in the file
+ *   threads    no processes at all: the same by threads, in ordinary memory, to compare with
+ *
+ * A page is found missing, and is put in its place by the system, at the first touch: by each process
+ * for itself, also where another one has the page already. The table counts these page faults.
  *
  * Each child fills its part, and counts its elements in one counter that a mutex guards. The mutex
  * lies in the shared memory too, is made for processes, and is robust: when a process dies that holds
@@ -28,6 +32,7 @@
  * Test(1): --fault private
  * Test(1): --fault private --workers 1 --count 1
  * Test(2): --workers 0
+ * Test(2): --variant threads --kill 1
  */
 #ifdef __linux__
 #define _DEFAULT_SOURCE 1 /* MAP_ANONYMOUS */
@@ -42,11 +47,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "local/lib/children.h"
 #include "local/lib/data.h"
 #include "local/lib/program.h"
+#include "local/lib/team.h"
 #include "local/lib/turns.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
@@ -63,7 +70,7 @@ static const struct arg options[] = {
     { "count", ARG_SIZE, &opt.count, "elements of the array" },
     { "kill", ARG_SIZE, &opt.kill, "so many children die while they hold the mutex" },
     { "variant", ARG_CHOICE, &opt.variant, "what the array lies in",
-      .choices = "anonymous|named|file|all" },
+      .choices = "anonymous|named|file|threads|all" },
     { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose", .choices = "private" },
     { "seed", ARG_SIZE, &opt.seed, "of the elements" },
     { "show", ARG_FLAG, &opt.show, "what became of the mutex" },
@@ -86,6 +93,7 @@ struct job {
     size_t bytes;
     int error;
     size_t killed;
+    long faults; /* page faults of those who filled, in the last run */
     char wrong[160];
 };
 
@@ -113,7 +121,7 @@ static struct shared *map(const char *variant, size_t bytes)
     char name[64];
     int file = -1;
 
-    if (strcmp(variant, "private") == 0) {
+    if (strcmp(variant, "private") == 0 || strcmp(variant, "threads") == 0) {
         memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     } else if (strcmp(variant, "anonymous") == 0) {
         memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -210,10 +218,25 @@ static void find(struct job *job, const int *statuses)
     pthread_mutex_unlock(&shared->lock);
 }
 
+static void fill_by_thread(void *arg, size_t me)
+{
+    fill(arg, me);
+}
+
+static long page_faults(int who)
+{
+    struct rusage usage;
+
+    getrusage(who, &usage);
+    return usage.ru_minflt + usage.ru_majflt;
+}
+
 static void run(void *arg)
 {
     struct job *const job = arg;
-    int statuses[1024];
+    const bool by_threads = strcmp(job->variant, "threads") == 0;
+    const int who = by_threads ? RUSAGE_SELF : RUSAGE_CHILDREN;
+    int statuses[LENGTH(job->shared->done)] = { 0 };
 
     job->shared = map(job->variant, job->bytes);
     if (!job->shared) {
@@ -221,8 +244,11 @@ static void run(void *arg)
         return;
     }
     job->error = init(job->shared);
-    if (!job->error && children_run(opt.workers, fill, job, statuses))
+    const long before = page_faults(who);
+    if (!job->error && (by_threads ? team_run(opt.workers, fill_by_thread, job)
+                                   : children_run(opt.workers, fill, job, statuses)))
         job->error = errno;
+    job->faults = page_faults(who) - before;
     if (!job->error)
         find(job, statuses);
     munmap(job->shared, job->bytes);
@@ -236,7 +262,9 @@ static void add_row(struct program *program, const struct job *job, const struct
     record_text(&row, "variant", job->variant);
     record_int(&row, "count", (int64_t)opt.count);
     record_int(&row, "killed", (int64_t)job->killed);
+    record_int(&row, "page_faults", job->faults);
     record_summary(&row, &turn->summary, timed);
+    record_real(&row, "speedup", timed ? turn->speedup.median : NAN);
     record_real(&row, "bytes_per_s", timed ? (double)(opt.count * sizeof(uint64_t)) /
                                                  turn->summary.median : NAN);
     record_bool(&row, "verified", right);
@@ -273,27 +301,29 @@ static enum status compare(struct program *program, struct job *jobs, size_t cou
 
 int main(int argc, char **argv)
 {
-    static const char *const variants[] = { "anonymous", "named", "file" };
+    static const char *const variants[] = { "threads", "anonymous", "named", "file" };
     struct program program;
     enum status status = program_open(&program, argc, argv, options, &opt.workers);
-    struct job jobs[LENGTH(variants) + 1] = { 0 };
+    struct job jobs[LENGTH(variants)] = { 0 };
     size_t count = 0;
 
     if (status == PASS && opt.workers > LENGTH(((struct shared *)0)->done))
         status = program_usage(&program, "--workers %zu: at most 1024", opt.workers);
     if (status == PASS && opt.count > SIZE_MAX / 16)
         status = program_usage(&program, "--count: more elements than memory can hold");
+    if (status == PASS && opt.kill > 0 && arg_is(opt.variant, "threads"))
+        status = program_usage(&program, "--kill: to kill one thread is to kill the whole process");
     opt.kill = opt.kill < opt.workers ? opt.kill : opt.workers;
     if (opt.fault)
         jobs[count++] = (struct job){ .variant = opt.fault, .bytes = bytes_of() };
-    for (size_t i = 0; i < LENGTH(variants) && !opt.fault; i++)
+    for (size_t i = opt.kill > 0; i < LENGTH(variants) && !opt.fault; i++)
         if (arg_is(opt.variant, variants[i]) || arg_is(opt.variant, "all"))
             jobs[count++] = (struct job){ .variant = variants[i], .bytes = bytes_of() };
     if (status == PASS)
         status = compare(&program, jobs, count);
     program_fault(&program, opt.fault, status == PASS, "the array has no elements");
     if (status == PASS)
-        program_verdict(&program, true, "%zu elements, each in its place, filled by %zu processes",
+        program_verdict(&program, true, "%zu elements, each in its place, filled by %zu workers",
                         opt.count, opt.workers);
     return program_close(&program, status);
 }
