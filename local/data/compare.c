@@ -547,10 +547,10 @@ static enum status run_round(struct program *program, struct contest *contests, 
     return PASS;
 }
 
-static void add_row(struct program *program, struct contest *c, size_t rounds)
+static void add_row(struct program *program, struct contest *c, size_t rounds, bool right)
 {
     struct record row = program->record;
-    struct summary of[MEASURES];
+    struct summary of[MEASURES] = { 0 };
     char checksum[32];
 
     for (int i = 0; i < MEASURES; i++)
@@ -559,8 +559,8 @@ static void add_row(struct program *program, struct contest *c, size_t rounds)
     record_text(&row, "variant", c->model->name);
     record_int(&row, "count", (int64_t)opt.count);
     record_int(&row, "took_part", (int64_t)c->last.took_part);
-    record_summary(&row, &of[WALL], true);
-    record_real(&row, "speedup", of[SPEEDUP].median);
+    record_summary(&row, &of[WALL], right);
+    record_real(&row, "speedup", right ? of[SPEEDUP].median : NAN);
     row.aside = true;
     record_real(&row, "speedup_low", of[SPEEDUP].has_ci ? of[SPEEDUP].ci_low : NAN);
     record_real(&row, "speedup_high", of[SPEEDUP].has_ci ? of[SPEEDUP].ci_high : NAN);
@@ -575,7 +575,7 @@ static void add_row(struct program *program, struct contest *c, size_t rounds)
     row.aside = true;
     record_text(&row, "checksum", checksum);
     row.aside = false;
-    record_bool(&row, "verified", true);
+    record_bool(&row, "verified", right);
     program_row(program, &row);
 }
 
@@ -608,9 +608,9 @@ static enum status run(struct program *program, struct contest *contests, size_t
         if (is_enough(contests, count, rounds, clock_secs(begin, clock_ns()), copy))
             break;
     }
-    for (size_t k = 0; k < count && status == PASS; k++)
+    for (size_t k = 0; k < count && status != UNABLE; k++)
         if (contests[k].is_row)
-            add_row(program, &contests[k], rounds);
+            add_row(program, &contests[k], rounds, status == PASS);
     return status;
 }
 

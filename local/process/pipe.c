@@ -64,13 +64,14 @@ static struct {
     struct range bytes;
     double limit, secs;
     const char *variant, *fault, *place;
-} opt = { .stages = 2, .count = 10, .rounds = 100, .iterations = 10000, .bytes = { 8, 8 }, .limit = 2, .secs = 0.3,
-          .variant = "pipe", .place = "free" };
+} opt = { .stages = 2, .count = 10, .rounds = 100, .iterations = 10000, .bytes = { 8, 8 },
+          .limit = 2, .secs = 0.3, .variant = "pipe", .place = "free" };
 
 static const struct arg options[] = {
     { "stages", ARG_SIZE, &opt.stages, "processes of the chain" },
     { "count", ARG_SIZE, &opt.count, "numbers that go through it" },
-    { "bytes", ARG_RANGE, &opt.bytes, "a block that goes there and back, multiples of 8", .min = 8 },
+    { "bytes", ARG_RANGE, &opt.bytes, "a block that goes there and back, multiples of 8",
+      .min = 8 },
     { "rounds", ARG_SIZE, &opt.rounds, "times that it does, in a sample", .min = 1 },
     { "variant", ARG_CHOICE, &opt.variant, "the way between processes",
       .choices = "pipe|socketpair|ring|all" },
@@ -321,7 +322,8 @@ static bool receive_block(struct way *w, int side)
     if (!w->memory)
         return read_all(side == 0 ? w->there[0] : w->back[0], w->block, w->bytes);
     for (size_t done = 0; done < w->bytes / 8;) {
-        const size_t more = queue_pop(w->queues[side], w->block + done, w->bytes / 8 - done, HUGE_VAL);
+        const size_t more =
+            queue_pop(w->queues[side], w->block + done, w->bytes / 8 - done, HUGE_VAL);
         if (more == 0)
             return false;
         done += more;

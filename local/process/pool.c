@@ -61,11 +61,12 @@ static struct {
 static const struct arg options[] = {
     { "workers", ARG_SIZE, &opt.workers, "worker processes", .min = 1 },
     { "count", ARG_SIZE, &opt.count, "items" },
-    { "chunk", ARG_SIZE, &opt.chunk, "dynamic: items that a worker is given at a time, at most 4096",
-      .min = 1 },
+    { "chunk", ARG_SIZE, &opt.chunk,
+      "dynamic: items that a worker is given at a time, at most 4096", .min = 1 },
     { "work", ARG_SECS, &opt.work, "computing that each item takes besides" },
     { "kill", ARG_SIZE, &opt.kill, "so many workers are killed, each with a chunk in hand" },
-    { "variant", ARG_CHOICE, &opt.variant, "how items are shared out", .choices = "dynamic|static|all" },
+    { "variant", ARG_CHOICE, &opt.variant, "how items are shared out",
+      .choices = "dynamic|static|all" },
     { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose", .choices = "forget" },
     { "limit", ARG_SECS, &opt.limit, "a result that does not come for so long never will" },
     { "seconds", ARG_SECS, &opt.secs, "time budget for one row" },
@@ -165,7 +166,8 @@ static struct order next_order(struct pool *pool, size_t worker)
         pool->next += order.count;
     } else {
         struct block *const left = &pool->left[worker];
-        order = (struct order){ left->start, left->count < CHUNK_MAX ? left->count : CHUNK_MAX, false };
+        order.first = left->start;
+        order.count = left->count < CHUNK_MAX ? left->count : CHUNK_MAX;
         left->start += order.count;
         left->count -= order.count;
     }
@@ -218,9 +220,10 @@ static void replace(struct pool *pool, struct worker *worker)
 
 static void wait_for_results(struct pool *pool)
 {
-    for (size_t i = 0; i < opt.workers; i++)
-        pool->files[i] = (struct pollfd){ pool->workers[i].order.count ? pool->workers[i].channel : -1,
-                                          POLLIN, 0 };
+    for (size_t i = 0; i < opt.workers; i++) {
+        const struct worker *const worker = &pool->workers[i];
+        pool->files[i] = (struct pollfd){ worker->order.count ? worker->channel : -1, POLLIN, 0 };
+    }
     const int ready = poll(pool->files, opt.workers, opt.fault ? (int)(1e3 * opt.limit + 0.5) : -1);
     if (ready == 0)
         pool->stalled = true;
@@ -357,7 +360,8 @@ static int open_pool(struct pool *pool, bool dynamic)
         .delivered = calloc(opt.count + 1, 1),
         .left = calloc(opt.workers, sizeof *pool->left),
     };
-    return pool->workers && pool->files && pool->results && pool->delivered && pool->left ? 0 : ENOMEM;
+    return pool->workers && pool->files && pool->results && pool->delivered && pool->left
+               ? 0 : ENOMEM;
 }
 
 static void close_pool(struct pool *pool)
