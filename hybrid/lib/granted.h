@@ -15,4 +15,9 @@
  * with errno (ENOSYS: this system has no such masks). */
 int granted_cpus(hwloc_bitmap_t set);
 
+/* What the calling thread may run on now; and binds it, as cpus_bind() in local/lib/cpus.h. Both 0,
+ * or -1 with errno. */
+int thread_cpus(hwloc_bitmap_t set);
+int bind_thread(hwloc_const_bitmap_t set);
+
 #endif

@@ -22,6 +22,17 @@ int cpus_granted(struct cpus *cpus)
 #endif
 }
 
+int cpus_bind(const struct cpus *cpus)
+{
+#ifdef __linux__
+    return sched_setaffinity(0, sizeof *cpus, (const cpu_set_t *)(const void *)cpus);
+#else
+    (void)cpus;
+    errno = ENOSYS;
+    return -1;
+#endif
+}
+
 int cpus_count(const struct cpus *cpus)
 {
     int count = 0;
