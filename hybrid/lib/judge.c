@@ -154,7 +154,7 @@ static enum remedy remedy_for(const struct layout *layout, const struct cores *c
                               const struct sets *sets, const char **where)
 {
     const struct { hwloc_const_bitmap_t set; enum remedy remedy; const char *where; } steps[] = {
-        { layout->granted[rank], REMEDY_THREADS, "that was granted to the rank" },
+        { layout->granted[rank], REMEDY_THREADS, "granted to the rank" },
         { sets->allowed, REMEDY_LAUNCHER, "of this node" },
         { sets->askable, REMEDY_CPUS, "of this node, which the job did not ask for," },
     };
