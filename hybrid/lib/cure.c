@@ -48,10 +48,11 @@ void cure_mpirun(const struct job *job, bool elsewhere, char *line, size_t size)
                  cure_cores(job), job->program);
 }
 
-void cure_srun(const struct job *job, char *line, size_t size)
+/* Elsewhere: --exact gives a step CPUs that no other step of the job has. */
+void cure_srun(const struct job *job, bool elsewhere, char *line, size_t size)
 {
-    snprintf(line, size, "srun -n %d -c %d --cpu-bind=cores %s", job->ranks,
-             cure_cores(job) * pus_per_core(job), job->program);
+    snprintf(line, size, "srun %s-n %d -c %d --cpu-bind=cores %s", elsewhere ? "--exact " : "",
+             job->ranks, cure_cores(job) * pus_per_core(job), job->program);
 }
 
 void cure_threads(const struct job *job, char *line, size_t size)

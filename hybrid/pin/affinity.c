@@ -181,12 +181,13 @@ static void print_cures(const struct job *job, enum remedy remedy, FILE *text)
                 "own\n");
         return;
     }
-    if (remedy == REMEDY_LAUNCHER || remedy == REMEDY_ELSEWHERE) {
-        cure_mpirun(job, remedy == REMEDY_ELSEWHERE, line, sizeof line);
+    const bool elsewhere = remedy == REMEDY_ELSEWHERE;
+    if (remedy == REMEDY_LAUNCHER || elsewhere) {
+        cure_mpirun(job, elsewhere, line, sizeof line);
         fprintf(text, "#   cure: %s\n", line);
     }
-    if (remedy == REMEDY_LAUNCHER || remedy == REMEDY_CPUS) {
-        cure_srun(job, line, sizeof line);
+    if (remedy == REMEDY_LAUNCHER || remedy == REMEDY_CPUS || elsewhere) {
+        cure_srun(job, elsewhere, line, sizeof line);
         fprintf(text, "#   cure%s: %s\n", remedy == REMEDY_CPUS ? ", in a job of so many CPUs"
                                                                 : ", under Slurm", line);
     }

@@ -202,7 +202,7 @@ static void cures(void **state)
     assert_int_equal(cure_cores(&job), 2); /* 3 threads, and 4 cores for two ranks */
     cure_mpirun(&job, false, line, sizeof line);
     assert_string_equal(line, "mpirun -n 2 --map-by slot:PE=2 --bind-to core prog");
-    cure_srun(&job, line, sizeof line);
+    cure_srun(&job, false, line, sizeof line);
     assert_string_equal(line, "srun -n 2 -c 4 --cpu-bind=cores prog");
     job.mpi = "MPICH 4.0.2";
     cure_mpirun(&job, false, line, sizeof line);
