@@ -75,13 +75,13 @@ pasted() {
 @test "srun: two steps on the same core" {
     # shellcheck disable=SC2016  # expanded inside
     wrong "other jobs run on cores of this one: sh (process " salloc -Q -n 2 bash -c '
-        srun --exact -n 1 -c 1 --cpu-bind=cores sh -c "while :; do :; done" busy-step &
+        srun --exact -n 1 -c 1 --cpu-bind=cores sh -c "while :; do :; done" "busy-$$" &
         sleep 2
         output=$(srun --overlap -n 1 -c 1 --cpu-bind=map_cpu:0 "$0") status=$?
         echo "$output"
         echo "--- the cure ---"
         bash -c "$(sed -n "s/^#   cure, under Slurm: //p" <<<"$output")"
-        pkill -f busy-step
+        pkill -f "busy-$$"
         wait
         exit $status' "$affinity"
     [[ ${output#*--- the cure ---} == *$'\n'"PASS: "* ]]
