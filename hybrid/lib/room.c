@@ -38,7 +38,7 @@ static enum status look(const struct world *w, double own, uint64_t window)
                       "smaller size", w->rank, 1e-6 * (own + (double)window), 1e-6 * (double)memory);
         return UNABLE;
     }
-    if (window > room) {
+    if (1.06 * (double)window > (double)room) { /* Open MPI wants a twentieth more than it needs */
         program_error("rank %d: a window of %.0f MB has no room in %s, where %.0f MB are free: give "
                       "a smaller size, or make it larger (docker run --shm-size, mount -o "
                       "remount,size=)", w->rank, 1e-6 * (double)window, window_folder(),
