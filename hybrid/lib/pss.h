@@ -1,6 +1,7 @@
 /*
- * pss - the memory that this process uses, a page that n processes share counted as one nth for each
- * (proportional set size): so the sum over processes is what they use together. Linux. Thread-safe.
+ * pss - the memory that this process uses, a page that n processes share counted as one nth for
+ * each (proportional set size): so the sum over processes is what they use together. Linux.
+ * Thread-safe.
  */
 #ifndef HYBRID_LIB_PSS_H
 #define HYBRID_LIB_PSS_H

@@ -1,6 +1,6 @@
 /*
- * roll - a roll call: every thread of every rank says who and where it is, and nobody may be missing
- * or answer twice.
+ * roll - a roll call: every thread of every rank says who and where it is, and nobody may be
+ * missing or answer twice.
  */
 #ifndef HYBRID_LIB_ROLL_H
 #define HYBRID_LIB_ROLL_H
@@ -31,10 +31,10 @@ void roll_close(struct roll *roll);
 void roll_answer(struct roll *roll, int thread, bool bind);
 
 /*
- * Collective. Adds a row for each answer, in the order of ranks and threads, to the report, with the
- * time `region_s` (NAN: not known) aside. Right if every pair of a rank and a thread answered exactly
- * once, each thread is bound as it was planned and has run where it is bound; where nothing was
- * bound, within what was granted.
+ * Collective. Adds a row for each answer, in the order of ranks and threads, to the report, with
+ * the time `region_s` (NAN: not known) aside. Right if every pair of a rank and a thread answered
+ * exactly once, each thread is bound as it was planned and has run where it is bound; where nothing
+ * was bound, within what was granted.
  */
 struct verdict roll_check(struct world *w, const struct roll *roll, double region_s);
 

@@ -34,13 +34,14 @@ static enum status look(const struct world *w, double own, uint64_t window)
     const uint64_t room = w->node_size > 1 ? free_bytes(window_folder()) : UINT64_MAX;
 
     if (own + (double)window > (double)memory) {
-        program_error("rank %d: %.0f MB are wanted of its node, which has %.0f MB of memory: give a "
-                      "smaller size", w->rank, 1e-6 * (own + (double)window), 1e-6 * (double)memory);
+        program_error("rank %d: %.0f MB are wanted of its node, which has %.0f MB of memory: give "
+                      "a smaller size", w->rank, 1e-6 * (own + (double)window),
+                      1e-6 * (double)memory);
         return UNABLE;
     }
     if (1.06 * (double)window > (double)room) { /* Open MPI wants a twentieth more than it needs */
-        program_error("rank %d: a window of %.0f MB has no room in %s, where %.0f MB are free: give "
-                      "a smaller size, or make it larger (docker run --shm-size, mount -o "
+        program_error("rank %d: a window of %.0f MB has no room in %s, where %.0f MB are free: "
+                      "give a smaller size, or make it larger (docker run --shm-size, mount -o "
                       "remount,size=)", w->rank, 1e-6 * (double)window, window_folder(),
                       1e-6 * (double)room);
         return UNABLE;

@@ -4,8 +4,8 @@
  * Each does one thread's part of an array. Where the CPU can (x86: SSE2, AVX or AVX-512, looked up
  * when they run), the stores go past the caches: an ordinary store reads the line first that it
  * writes to, so that a triad moves 32 bytes an element and not 24. Elsewhere they are what the
- * compiler makes of a plain loop. What is stored is seen by other threads behind their next barrier.
- * Thread-safe.
+ * compiler makes of a plain loop. What is stored is seen by other threads behind their next
+ * barrier. Thread-safe.
  *
  * Source: J. McCalpin, STREAM. bandwidth.h of local/lib has the same triad on floats.
  */

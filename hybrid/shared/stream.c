@@ -418,8 +418,8 @@ static enum status measure(struct world *w, struct arrays *arrays, int variants)
     program_fault(&w->program, opt.fault, verdict.right, "every part can be shared out evenly");
     if (!verdict.right)
         return program_verdict(&w->program, false, "%s", verdict.wrong);
-    return program_verdict(&w->program, true, "%d variant%s, %zu elements of a, b and c on each node "
-                           "after %" PRIu64 " turns, each as it must be", variants,
+    return program_verdict(&w->program, true, "%d variant%s, %zu elements of a, b and c on each "
+                           "node after %" PRIu64 " turns, each as it must be", variants,
                            variants == 1 ? "" : "s", opt.count, arrays[0].turns);
 }
 
@@ -438,8 +438,8 @@ static enum status run(struct world *w)
             arrays_open(&arrays[variants++], w, &place, names[i]);
     MPI_Allreduce(MPI_IN_PLACE, &nodes, 1, MPI_INT, MPI_MAX, w->comm);
     if (nodes == 1)
-        program_note(&w->program, "1 NUMA node: every page is near every thread, whoever touched it "
-                     "first");
+        program_note(&w->program, "1 NUMA node: every page is near every thread, whoever touched "
+                     "it first");
     for (int i = 0; i < variants; i++)
         tell_pages(w, &arrays[i]);
     const enum status status = measure(w, arrays, variants);

@@ -1,7 +1,8 @@
 /*
  * table - one table a node, in a window that its ranks share, or one table a rank
  *
- * Each rank looks up --count entries, at random places, in a table of --bytes that all of them need:
+ * Each rank looks up --count entries, at random places, in a table of --bytes that all of them
+ * need:
  *
  *   shared  one table a node (MPI_Win_allocate_shared). Each rank fills its part of it, and then
  *           all of them read all of it, by plain loads
@@ -251,8 +252,8 @@ static struct verdict check_memory(const struct table *t)
     const bool wrong = (double)opt.bytes >= large && t->world->node_rank == 0 &&
                        (t->memory < 0.5 * wanted || t->memory > 1.5 * wanted);
 
-    return verify_places(t->world, wrong ? (uint64_t)t->world->node : UINT64_MAX, "%s: the ranks of "
-                         "node %d gained %.1f MB of memory, not the %.1f MB of %.0f tables",
+    return verify_places(t->world, wrong ? (uint64_t)t->world->node : UINT64_MAX, "%s: the ranks "
+                         "of node %d gained %.1f MB of memory, not the %.1f MB of %.0f tables",
                          t->variant, t->world->node, 1e-6 * t->memory, 1e-6 * wanted, t->tables);
 }
 
@@ -311,8 +312,8 @@ static enum status measure(struct world *w, struct table *tables, int variants)
     program_fault(&w->program, opt.fault, verdict.right, "nothing was looked up");
     if (!verdict.right)
         return program_verdict(&w->program, false, "%s", verdict.wrong);
-    return program_verdict(&w->program, true, "%" PRIu64 " look-ups of each of %d rank%s, each found "
-                           "what belongs at its place", tables[0].looked, w->size,
+    return program_verdict(&w->program, true, "%" PRIu64 " look-ups of each of %d rank%s, each "
+                           "found what belongs at its place", tables[0].looked, w->size,
                            w->size == 1 ? "" : "s");
 }
 

@@ -67,8 +67,8 @@ static void tell_time(struct world *w, const struct timing *timing)
 {
     const double secs = timing->as ? timing->quoted : timing->summary.median;
 
-    program_note(&w->program, "a region of %d thread%s on each rank takes %.1f us from beginning to "
-                 "end (%s of %zu)", opt.threads, opt.threads == 1 ? "" : "s", 1e6 * secs,
+    program_note(&w->program, "a region of %d thread%s on each rank takes %.1f us from beginning "
+                 "to end (%s of %zu)", opt.threads, opt.threads == 1 ? "" : "s", 1e6 * secs,
                  timing->as ? "mean" : "median", timing->summary.count);
 }
 
@@ -101,8 +101,8 @@ static enum status run(struct world *w)
     place_close(&place);
     if (!verdict.right)
         return program_verdict(&w->program, false, "%s", verdict.wrong);
-    return program_verdict(&w->program, true, "%d rank%s x %d thread%s: each pair has answered once, "
-                           "and is where it should be", w->size, w->size == 1 ? "" : "s",
+    return program_verdict(&w->program, true, "%d rank%s x %d thread%s: each pair has answered "
+                           "once, and is where it should be", w->size, w->size == 1 ? "" : "s",
                            opt.threads, opt.threads == 1 ? "" : "s");
 }
 

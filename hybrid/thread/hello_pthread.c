@@ -3,8 +3,8 @@
  *
  * Every rank makes its threads by pthread_create(). Each binds itself to its own CPUs, which were
  * planned for all ranks of the node together, and says who it is, what it is bound to and where it
- * runs. Each pair of a rank and a thread must answer exactly once, and be bound as planned. The main
- * thread, which only waits, stays as the launcher left it.
+ * runs. Each pair of a rank and a thread must answer exactly once, and be bound as planned. The
+ * main thread, which only waits, stays as the launcher left it.
  *
  * What can go wrong: a thread is born with the mask of the one that makes it. If main binds itself
  * first, all its threads sit on its one CPU (--fault early), and so do the threads that MPI makes
@@ -97,8 +97,8 @@ static void tell_time(struct world *w, const struct timing *timing)
 {
     const double secs = timing->as ? timing->quoted : timing->summary.median;
 
-    program_note(&w->program, "to make, bind and join %d thread%s on each rank takes %.1f us (%s of "
-                 "%zu)", opt.threads, opt.threads == 1 ? "" : "s", 1e6 * secs,
+    program_note(&w->program, "to make, bind and join %d thread%s on each rank takes %.1f us (%s "
+                 "of %zu)", opt.threads, opt.threads == 1 ? "" : "s", 1e6 * secs,
                  timing->as ? "mean" : "median", timing->summary.count);
 }
 
@@ -125,8 +125,8 @@ static enum status hello(struct world *w, struct place *place)
     roll_close(&roll);
     if (!verdict.right)
         return program_verdict(&w->program, false, "%s", verdict.wrong);
-    return program_verdict(&w->program, true, "%d rank%s x %d thread%s: each pair has answered once, "
-                           "and is where it should be", w->size, w->size == 1 ? "" : "s",
+    return program_verdict(&w->program, true, "%d rank%s x %d thread%s: each pair has answered "
+                           "once, and is where it should be", w->size, w->size == 1 ? "" : "s",
                            opt.threads, opt.threads == 1 ? "" : "s");
 }
 
@@ -139,8 +139,8 @@ static enum status run(struct world *w)
     if (*place.reason)
         program_note(&w->program, "threads are not bound: %s", place.reason);
     if (opt.fault && !place.applied) {
-        program_error("rank %d: --fault early: nothing is bound: a CPU for each thread is needed, and "
-                      "a --place other than none", w->rank);
+        program_error("rank %d: --fault early: nothing is bound: a CPU for each thread is needed, "
+                      "and a --place other than none", w->rank);
         status = UNABLE;
     }
     status = world_agree(w, status);

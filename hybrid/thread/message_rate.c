@@ -14,10 +14,10 @@
  *
  * Every message carries the number of its thread and its own, and must arrive once and in order.
  *
- * The thread level is chosen when MPI starts, for the whole run. One variant alone runs at the level
- * that it needs; all of them together run at MPI_THREAD_MULTIPLE, which the row tells (level). A
- * level above SINGLE costs something even where only one thread calls. to_first is the rate as a
- * multiple of the first variant's, in turns.
+ * The thread level is chosen when MPI starts, for the whole run. One variant alone runs at the
+ * level that it needs; all of them together run at MPI_THREAD_MULTIPLE, which the row tells
+ * (level). A level above SINGLE costs something even where only one thread calls. to_first is the
+ * rate as a multiple of the first variant's, in turns.
  *
  * What can go wrong: threads that share a communicator and a tag get each other's messages, since
  * MPI knows ranks and not threads (--fault same_tag). To wait in MPI while the lock is held: the
@@ -382,13 +382,13 @@ static struct verdict check(const struct traffic *t)
             wrong = &t->lanes[i];
     const uint64_t found = wrong ? wrong->found : 0;
     verdict = verdict_both(verdict, verify_places(
-        w, wrong ? (uint64_t)wrong->thread : UINT64_MAX, "%s: rank %d, thread %d got message %" PRIu64
-        " of thread %" PRIu64 ", not its own message %" PRIu64, name, w->rank,
+        w, wrong ? (uint64_t)wrong->thread : UINT64_MAX, "%s: rank %d, thread %d got message "
+        "%" PRIu64 " of thread %" PRIu64 ", not its own message %" PRIu64, name, w->rank,
         wrong ? wrong->thread : 0, found & (((uint64_t)1 << 48) - 1), found >> 48,
         wrong ? wrong->wrong : 0));
     return verdict_both(verdict, verify_places(
-        w, lost ? (uint64_t)lost->thread : UINT64_MAX, "%s: rank %d, thread %d has sent or received "
-        "%" PRIu64 " messages, not %zu in each of %" PRIu64 " samples", name, w->rank,
+        w, lost ? (uint64_t)lost->thread : UINT64_MAX, "%s: rank %d, thread %d has sent or "
+        "received %" PRIu64 " messages, not %zu in each of %" PRIu64 " samples", name, w->rank,
         lost ? lost->thread : 0, lost ? lost->next : 0, opt.count, t->samples));
 }
 
@@ -413,7 +413,8 @@ static const char *level_name(void)
                                             : "MULTIPLE";
 }
 
-static void add_row(struct world *w, const struct traffic *t, const struct timing *timing, bool right)
+static void add_row(struct world *w, const struct traffic *t, const struct timing *timing,
+                    bool right)
 {
     const double messages = (double)opt.count * t->threads * (w->size / 2);
     const bool is_timed = right && !timing->as && !opt.fault && opt.count > 0;
@@ -487,7 +488,8 @@ static enum status run(struct world *w)
         threads = 2 * threads < opt.threads ? 2 * threads : opt.threads;
     }
     place_close(&place);
-    program_fault(&w->program, opt.fault, verdict.right, "one thread has nobody to be mixed up with");
+    program_fault(&w->program, opt.fault, verdict.right,
+                  "one thread has nobody to be mixed up with");
     if (!verdict.right)
         return program_verdict(&w->program, false, "%s", verdict.wrong);
     return program_verdict(&w->program, true, "%d pair%s of ranks, up to %d thread%s each: every "
