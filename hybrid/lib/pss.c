@@ -4,27 +4,33 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-int pss_bytes(uint64_t *bytes)
+int pss_bytes(const void *area, size_t bytes, uint64_t *pss)
 {
 #ifdef __linux__
-    FILE *const file = fopen("/proc/self/smaps_rollup", "r");
-    unsigned long long resident = 0, swapped = 0;
-    bool found = false;
-    char line[256];
+    const uintptr_t from = (uintptr_t)area, to = from + bytes;
+    FILE *const file = fopen("/proc/self/smaps", "r");
+    unsigned long long kib = 0, value;
+    bool inside = false, told = false;
+    char line[512]; /* a longer one, of a long path, comes in pieces that look like nothing here */
 
     if (!file)
         return -1;
     while (fgets(line, sizeof line, file)) {
-        found |= sscanf(line, "Pss: %llu", &resident) == 1;
-        sscanf(line, "SwapPss: %llu", &swapped);
+        unsigned long long begin, end;
+        if (sscanf(line, "%llx-%llx ", &begin, &end) == 2)
+            inside = begin < to && from < end;
+        if (sscanf(line, "Pss: %llu", &value) == 1 || sscanf(line, "SwapPss: %llu", &value) == 1) {
+            kib += inside ? value : 0;
+            told = true;
+        }
     }
     fclose(file);
-    if (found) {
-        *bytes = (resident + swapped) * 1024;
+    if (told) {
+        *pss = kib * 1024;
         return 0;
     }
 #else
-    (void)bytes;
+    (void)area, (void)bytes, (void)pss;
 #endif
     errno = ENOSYS;
     return -1;

@@ -2,8 +2,9 @@
  * room - whether the memory that a program wants is there, before it is touched.
  *
  * A window that ranks share lies in a file system in memory, on Linux /dev/shm, which in a
- * container often has 64 MB. MPI reserves more than that without an error, and the first touch of a
- * page that does not exist ends the program by SIGBUS.
+ * container often has 64 MB. Where a window is larger, Open MPI 4.1 ends the job by an internal
+ * error; MPICH 4.0 hands it out all the same, and the first touch of a page that does not exist
+ * ends the program by SIGBUS.
  */
 #ifndef HYBRID_LIB_ROOM_H
 #define HYBRID_LIB_ROOM_H

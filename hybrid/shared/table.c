@@ -9,14 +9,15 @@
  *   each    one table a rank, as without such a window: each rank fills its own
  *
  * The table holds at each place a number that follows from the place, so every look-up is checked.
- * The memory that the ranks of a node gained by their tables is measured, and must be that of one
- * table, or of one a rank. It is their proportional set size, where a page that n processes share
- * counts as one nth for each of them.
+ * The memory behind the tables of a node is measured, and must be that of one table, or of one a
+ * rank. It is the sum of what the system tells each rank of its table (proportional set size),
+ * where a page that n processes share counts as one nth for each of them.
  *
  * What can go wrong: a window is memory, not a message. Nobody may read before the writer has
  * written, and both have said so: MPI_Win_sync, a barrier, MPI_Win_sync. --fault no_sync lets a
- * reader in before. And a window that is larger than the file system it lies in, /dev/shm, is given
- * all the same, and ends the program by SIGBUS when it is touched; so the room is looked up first.
+ * reader in before. And a window that is larger than the file system it lies in, /dev/shm, may be
+ * given all the same, and ends the program by SIGBUS when it is touched; so the room is looked up
+ * first.
  *
  * Run:     make run P=shared/table N=2 ARGS="--variant all"
  * Try:     --variant all on 2, 4, 8 ranks: the memory of the node
@@ -86,7 +87,7 @@ struct table {
     uint64_t found;   /* what was there */
     int unbound;      /* errno of a thread that could not be bound */
     double tables;    /* of this node */
-    double memory;    /* that the node's ranks gained, in bytes; NAN: not known */
+    double memory;    /* behind these, in bytes; NAN: not known */
 };
 
 /* ---- Filling and looking up ---- */
@@ -205,14 +206,16 @@ static void open_each(struct table *t)
 }
 
 /* Collective over the node. Known on its rank 0; NAN where the system does not tell. */
-static double node_memory(const struct world *w)
+static double node_memory(const struct table *t)
 {
-    uint64_t mine = 0;
+    const struct world *const w = t->world;
+    uint64_t mine;
 
-    MPI_Barrier(w->node_comm); /* pages are shared by those that have them now */
-    double bytes = pss_bytes(&mine) ? NAN : (double)mine, all = NAN;
+    MPI_Barrier(w->node_comm); /* all have touched what they touch */
+    const bool told = pss_bytes(t->entries, t->size * sizeof *t->entries, &mine) == 0;
+    double bytes = told ? (double)mine : NAN, all = NAN;
     MPI_Reduce(&bytes, &all, 1, MPI_DOUBLE, MPI_SUM, 0, w->node_comm);
-    MPI_Barrier(w->node_comm);
+    MPI_Barrier(w->node_comm); /* nobody gives any back before all have asked */
     return all;
 }
 
@@ -223,13 +226,12 @@ static void table_open(struct table *t, const struct world *w, struct place *pla
     *t = (struct table){ .world = w, .place = place, .variant = variant, .window = MPI_WIN_NULL,
                          .wrong = UINT64_MAX,
                          .size = (opt.bytes + sizeof *t->entries - 1) / sizeof *t->entries };
-    const double before = node_memory(w);
     if (arg_is(variant, "shared"))
         open_shared(t);
     else
         open_each(t);
     look_up(t);
-    t->memory = node_memory(w) - before;
+    t->memory = node_memory(t);
 }
 
 /* Collective. */
@@ -245,16 +247,16 @@ static void table_close(struct table *t)
 
 /* ---- Checks and rows ---- */
 
-/* Collective. Where a table is large against all else that the ranks may have used meanwhile. */
+/* Collective. Where a table is large against what else may lie beside it in its mapping. */
 static struct verdict check_memory(const struct table *t)
 {
     const double large = 16 << 20, wanted = t->tables * (double)opt.bytes;
     const bool wrong = (double)opt.bytes >= large && t->world->node_rank == 0 &&
                        (t->memory < 0.5 * wanted || t->memory > 1.5 * wanted);
 
-    return verify_places(t->world, wrong ? (uint64_t)t->world->node : UINT64_MAX, "%s: the ranks "
-                         "of node %d gained %.1f MB of memory, not the %.1f MB of %.0f tables",
-                         t->variant, t->world->node, 1e-6 * t->memory, 1e-6 * wanted, t->tables);
+    return verify_places(t->world, wrong ? (uint64_t)t->world->node : UINT64_MAX, "%s: %.0f "
+                         "tables of node %d take %.1f MB of memory, not %.1f", t->variant,
+                         t->tables, t->world->node, 1e-6 * t->memory, 1e-6 * wanted);
 }
 
 /* Collective. */
