@@ -38,12 +38,10 @@
  * Test:    -n 1 -t 1 --variant all --count 100003
  * Test:    -n 2 -t 3 --variant all --count 10007 --stores ordinary --pages small
  * Test:    -n 3 -t 2 --variant all --count 1000 --seed 7
- * Test:    -n 4 -t 1 --variant shared --count 3
- * Test:    -n 2 -t 2 --variant all --count 0
- * Test:    -n 1 -t 3 --variant bad --count 1 --place none
+ * Test:    -n 4 -t 1 --variant all --count 3
+ * Test:    -n 1 -t 3 --variant all --count 0 --place none
  * Test:    -n 2 -t 1 --count 1M --as imb --iterations 3
  * Test(1): -n 3 -t 2 --count 1003 --fault remainder
- * Test:    -n 2 -t 2 --count 1000 --fault remainder
  * Test(77): -n 1 --count 1024G
  * Test(2): -n 1 --threads 0
  */

@@ -26,11 +26,9 @@
  * Test:    -n 1 -t 1 --variant all --bytes 16M --count 1000
  * Test:    -n 2 -t 3 --variant all --bytes 16M --count 1003 --seed 5
  * Test:    -n 3 -t 2 --variant all --bytes 1001 --count 7
- * Test:    -n 4 -t 1 --variant shared --bytes 8 --count 100
- * Test:    -n 2 -t 2 --variant all --bytes 0 --count 5
  * Test:    -n 2 -t 1 --variant each --bytes 1M --count 0 --place none --pages huge
- * Test(1): -n 2 -t 2 --bytes 1M --fault no_sync
- * Test(1): -n 3 -t 1 --bytes 8 --count 1 --fault no_sync
+ * Test(1): -n 4 -t 1 --bytes 8 --count 1 --fault no_sync
+ * Test(1): -n 2 -t 2 --fault no_sync
  * Test:    -n 2 -t 1 --bytes 0 --fault no_sync
  * Test(77): -n 1 --fault no_sync
  * Test(77): -n 2 --bytes 4096G

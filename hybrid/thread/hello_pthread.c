@@ -22,7 +22,6 @@
  * Test(1): -n 1 -t 2 --fault early
  * Test(77): -n 4 -t 2048 --fault early
  * Test(2): -n 1 -t 1 --fault early
- * Test(2): -n 1 --threads 0
  */
 #include <errno.h>
 #include <math.h>

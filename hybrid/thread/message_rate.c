@@ -29,7 +29,6 @@
  * Try:     --variant single, then --variant all: what does the level alone cost?
  * Try:     --variant all --threads 4: does a second thread send more than one alone?
  * Try:     --window 1: what remains when each message waits for the last one?
- * Test:    -n 2 -t 1 --count 100
  * Test:    -n 2 -t 3 --count 65
  * Test:    -n 3 -t 2 --count 33 --window 7
  * Test:    -n 2 -t 2 --variant single --count 1000
@@ -41,7 +40,6 @@
  * Test:    -n 2 -t 1 --fault same_tag
  * Test(2): -n 2 --fault same_tag --variant single
  * Test(2): -n 2 --window 0
- * Test(2): -n 2 --threads 0
  */
 #include <errno.h>
 #include <inttypes.h>
