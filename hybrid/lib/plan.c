@@ -259,13 +259,18 @@ static int share_nodes(const struct group *g)
     return status;
 }
 
+static void clear_shares(const struct group *g)
+{
+    for (int k = 0; k < g->ranks_count; k++)
+        hwloc_bitmap_zero(g->shares[g->ranks[k]]);
+}
+
 /* Of each kind every rank has as many cores as the others; who has one more goes round. */
 static void share_kinds(const struct group *g, int kinds)
 {
     int extra = 0;
 
-    for (int i = 0; i < g->ranks_count; i++)
-        hwloc_bitmap_zero(g->shares[g->ranks[i]]);
+    clear_shares(g);
     for (int kind = -1; kind < kinds; kind++) {
         int count = 0, seen = 0;
         for (int i = 0; i < g->count; i++)
@@ -306,6 +311,72 @@ static void deal_ranks(struct group *g, int *dealt)
     g->ranks = dealt;
 }
 
+/* From a share with more cores than threads those of the first NUMA nodes, side by side, that have
+ * as many; the threads then stay together. Returns how many cores of `cores` are left, from *from. */
+static int fewest_nodes(const struct group *g, int threads, int *from)
+{
+    int best = g->count, best_from = 0;
+    int best_nodes = count_nodes(g);
+
+    for (int i = 0; i < g->count; i++) {
+        if (i > 0 && same_node(g, i - 1, i))
+            continue;
+        int nodes = 1, end = i + 1;
+        while (end < g->count && (end - i < threads || same_node(g, end - 1, end))) {
+            nodes += !same_node(g, end - 1, end);
+            end++;
+        }
+        if (end - i >= threads && nodes < best_nodes) {
+            best_nodes = nodes;
+            best = end - i;
+            best_from = i;
+        }
+    }
+    *from = best_from;
+    return best;
+}
+
+/* NUMA nodes beyond the first that the ranks' threads will be spread over, added up. 0, or -1 without
+ * memory. */
+static int count_spread(const struct group *g, int *spread)
+{
+    int *const numbers = calloc((size_t)g->count, sizeof *numbers), from;
+
+    *spread = 0;
+    for (int k = 0; k < g->ranks_count && numbers; k++) {
+        const hwloc_const_bitmap_t share = g->shares[g->ranks[k]];
+        struct group own = { .cores = g->cores, .numbers = numbers };
+        for (int i = hwloc_bitmap_first(share); i >= 0; i = hwloc_bitmap_next(share, i))
+            numbers[own.count++] = i;
+        if (g->threads[g->ranks[k]] < own.count) {
+            own.count = fewest_nodes(&own, g->threads[g->ranks[k]], &from);
+            own.numbers += from;
+        }
+        *spread += count_nodes(&own) - 1;
+    }
+    free(numbers);
+    return numbers ? 0 : -1;
+}
+
+/* Equal parts of the whole row; or, if threads are then spread over more NUMA nodes, slices of as
+ * many cores as threads, with gaps. */
+static int share_evenly(const struct group *g)
+{
+    int spread, packed = 0;
+
+    if (share_row(g, false) || count_spread(g, &spread))
+        return -1;
+    if (spread == 0 || g->ranks_count > g->count)
+        return 0;
+    clear_shares(g);
+    if (share_row(g, true) || count_spread(g, &packed))
+        return -1;
+    if (packed < spread)
+        return 0;
+    clear_shares(g);
+    return share_row(g, false);
+}
+
 /* Some rank has more threads than cores, and another one cores to spare. */
 static bool is_unfair(const struct group *g)
 {
@@ -334,12 +405,11 @@ static int share_group(struct group *g, enum plan_policy policy, int kinds, int 
         const int status = share_nodes(g);
         if (status || !is_unfair(g))
             return status;
-        for (int k = 0; k < g->ranks_count; k++)
-            hwloc_bitmap_zero(g->shares[g->ranks[k]]);
+        clear_shares(g);
     }
     if (policy == PLAN_SPREAD)
         deal_ranks(g, dealt);
-    if (share_row(g, policy == PLAN_COMPACT))
+    if (policy == PLAN_COMPACT ? share_row(g, true) : share_evenly(g))
         return -1;
     if (kinds > 1 && policy != PLAN_COMPACT && g->ranks_count <= g->count && same_threads(g) &&
         mixes_kinds(g))
@@ -417,31 +487,6 @@ static int share_tangled(const struct group *g, const struct machine *machine,
 }
 
 /* ---- Threads on the cores of their rank ---- */
-
-/* From a share with more cores than threads those of the first NUMA nodes, side by side, that have
- * as many; the threads then stay together. Returns how many cores of `cores` are left, from *from. */
-static int fewest_nodes(const struct group *g, int threads, int *from)
-{
-    int best = g->count, best_from = 0;
-    int best_nodes = count_nodes(g);
-
-    for (int i = 0; i < g->count; i++) {
-        if (i > 0 && same_node(g, i - 1, i))
-            continue;
-        int nodes = 1, end = i + 1;
-        while (end < g->count && (end - i < threads || same_node(g, end - 1, end))) {
-            nodes += !same_node(g, end - 1, end);
-            end++;
-        }
-        if (end - i >= threads && nodes < best_nodes) {
-            best_nodes = nodes;
-            best = end - i;
-            best_from = i;
-        }
-    }
-    *from = best_from;
-    return best;
-}
 
 /*
  * How many threads each core gets: every core its first before one gets its second, as long as it

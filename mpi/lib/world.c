@@ -108,6 +108,15 @@ static enum status check_size(const struct world *world)
                          expected, world->size, world->mpi);
 }
 
+/* What --threads holds, where a program has that option. */
+static int threads_of(const struct arg *options, int threads)
+{
+    for (; options->kind != ARG_END; options++)
+        if (options->kind == ARG_INT && strcmp(options->name, "threads") == 0)
+            return *(const int *)options->value;
+    return threads;
+}
+
 enum status world_open(struct world *world, int argc, char **argv, int required, int threads,
                        const struct arg *options)
 {
@@ -142,6 +151,7 @@ enum status world_open(struct world *world, int argc, char **argv, int required,
         status = UNABLE;
     }
     if (status == PASS) {
+        threads = threads_of(options, threads);
         struct setting setting = {
             .mpi = world->mpi,
             .ranks = world->size,

@@ -34,8 +34,9 @@ struct world {
 /*
  * Collective. Starts MPI at thread level `required` (MPI_THREAD_SINGLE unless the program needs
  * more: in Open MPI any higher level halves the rate of small messages). `threads` a rank, for
- * the heading. Returns PASS, or on all ranks alike what the job must end with, told: HELPED,
- * USAGE, UNABLE (thread level not given). world_close() must follow in any case.
+ * the heading; an option --threads (ARG_INT) wins. Returns PASS, or on all ranks alike what the job
+ * must end with, told: HELPED, USAGE, UNABLE (thread level not given). world_close() must follow in
+ * any case.
  */
 enum status world_open(struct world *world, int argc, char **argv, int required, int threads,
                        const struct arg *options);

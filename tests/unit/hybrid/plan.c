@@ -367,6 +367,8 @@ static const struct golden goldens[] = {
     { "numa:2 core:4 pu:1", NULL, NULL, { NULL }, 3, 2, PLAN_BALANCED, PLAN_ALL,
       "0,1 | 4,5 | 6,7" },
     { "numa:2 core:4 pu:1", NULL, NULL, { NULL }, 3, 2, PLAN_NUMA, PLAN_ALL, "0,2 | 4,5 | 6,7" },
+    { "numa:4 core:4 pu:1", NULL, NULL, { NULL }, 3, 4, PLAN_BALANCED, PLAN_ALL,
+      "0,1,2,3 | 4,5,6,7 | 8,9,10,11" },
     { "numa:4 core:2 pu:1", NULL, NULL, { NULL }, 2, 2, PLAN_NUMA, PLAN_ALL, "0,1 | 4,5" },
     { "numa:2 core:4 pu:1", NULL, NULL, { NULL }, 2, 3, PLAN_COMPACT, PLAN_ALL, "0,1,2 | 4,5,6" },
     { "core:4 pu:2", NULL, NULL, { NULL }, 1, 2, PLAN_BALANCED, PLAN_ALL, "0-1,4-5" },

@@ -12,7 +12,7 @@
  * Test:    -n 3 --from 1 --most 16K --segment 100
  * Test:    -n 2 --most 4M --from 2
  * Test:    -n 5 --most 8K
- * Test:    -n 8 --most 8K
+ * Test:    -n 8 --most 8
  * Test(1): -n 3 --from 2 --break
  */
 #include <inttypes.h>
