@@ -352,6 +352,7 @@ static void tasks(struct run *run, uint64_t first, uint64_t end)
     {
         enter(run);
 #pragma omp single
+#pragma omp task /* libgomp frees what it knows of dependences with the task that has children */
         for (uint64_t step = first; step < end; step++) {
             char *const in = tokens + 1 + step % 2 * ((size_t)bands + 3);
             char *const out = tokens + 1 + (step + 1) % 2 * ((size_t)bands + 3);
