@@ -117,12 +117,12 @@ struct verdict plane_check_linear(const struct plane *plane, const char *who);
 
 /*
  * Collective. ROUGH: points are, to the last bit, what a serial loop makes of the same field from
- * its beginning; all points where that costs no more than `most` points x steps a rank, otherwise
- * five squares a rank, at its corners and in its middle. `*checked` is the number of points that
- * were looked at, on all ranks together; 0 where even that is more than `most`.
+ * its beginning; all points where that is quickly done, otherwise five squares a rank, at the
+ * corners of its part and in its middle. `*checked` is the number of points that were looked at, on
+ * all ranks together: 0 where plane_can_check_rough() says that even the squares are too much.
  */
-struct verdict plane_check_rough(const struct plane *plane, uint64_t most, const char *who,
-                                 uint64_t *checked);
+struct verdict plane_check_rough(const struct plane *plane, const char *who, uint64_t *checked);
+bool plane_can_check_rough(uint64_t n, int radius, uint64_t steps);
 
 /* What is known of a point of this part or beside it: LINEAR after `step` steps; ROUGH as it
  * begins, which the frame stays. */

@@ -160,28 +160,34 @@ static bool compare(const struct plane *p, struct block rows, struct block colum
     return right;
 }
 
-struct verdict plane_check_rough(const struct plane *p, uint64_t most, const char *who,
-                                 uint64_t *checked)
+static const double whole_most = 0x1p25, squares_most = 0x1p32; /* points x steps */
+
+bool plane_can_check_rough(uint64_t n, int radius, uint64_t steps)
+{
+    const double all = (double)n + 2 * radius;
+    const double side = fmin(all, SQUARE + 2.0 * radius * (double)steps);
+
+    return SQUARES * side * side * (double)(steps + 1) <= squares_most;
+}
+
+struct verdict plane_check_rough(const struct plane *p, const char *who, uint64_t *checked)
 {
     const struct block all_rows = { 0, p->rows.count }, all_columns = { 0, p->columns.count };
     const struct serial all = serial_piece(p, p->rows, p->columns, p->step);
-    const bool squares = cost_of(&all, p->step) > (double)most;
-    const uint64_t points = squares ? SQUARES * SQUARE * SQUARE : p->rows.count * p->columns.count;
+    const bool has_part = p->comm != MPI_COMM_NULL && p->rows.count > 0 && p->columns.count > 0;
+    const bool whole = cost_of(&all, p->step) <= whole_most;
+    const bool can = whole || plane_can_check_rough(p->n, p->star.radius, p->step);
     struct block at = { 0, 0 };
     bool right = true;
-    double should = 0, cost = 0;
+    double should = 0;
 
-    for (int i = 0; i < SQUARES && squares; i++) {
-        const struct serial s = serial_piece(p, (struct block){ p->rows.start, SQUARE },
-                                             (struct block){ p->columns.start, SQUARE }, p->step);
-        cost += cost_of(&s, p->step);
+    *checked = 0;
+    for (int i = 0; i < (whole ? 1 : SQUARES) && has_part && can && right; i++) {
+        const struct block rows = whole ? all_rows : square_of(all_rows, i < 4 ? i / 2 : 2);
+        const struct block columns = whole ? all_columns : square_of(all_columns, i < 4 ? i % 2 : 2);
+        right = compare(p, rows, columns, &at, &should);
+        *checked += rows.count * columns.count;
     }
-    uint64_t mine = p->comm == MPI_COMM_NULL || cost > (double)most ? 0 : points;
-    MPI_Allreduce(&mine, checked, 1, MPI_UINT64_T, MPI_SUM, p->world->comm);
-    if (mine > 0 && !squares)
-        right = compare(p, all_rows, all_columns, &at, &should);
-    for (int i = 0; i < SQUARES && mine > 0 && squares && right; i++)
-        right = compare(p, square_of(all_rows, i < 4 ? i / 2 : 2),
-                        square_of(all_columns, i < 4 ? i % 2 : 2), &at, &should);
+    MPI_Allreduce(MPI_IN_PLACE, checked, 1, MPI_UINT64_T, MPI_SUM, p->world->comm);
     return tell_place(p, who, !right, at, should);
 }

@@ -59,13 +59,17 @@
 #include <limits.h>
 #include <math.h>
 #include <omp.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "hybrid/lib/checkpoint.h"
 #include "hybrid/lib/crew.h"
+#include "hybrid/lib/picture.h"
 #include "hybrid/lib/plane.h"
 #include "local/lib/bandwidth.h"
 #include "local/lib/clock.h"
+#include "local/lib/image.h"
 #include "local/lib/pages.h"
 #include "mpi/lib/stall.h"
 #include "mpi/lib/timing.h"
@@ -75,10 +79,12 @@ static struct {
     int radius, threads, node_ranks;
     const char *variant, *place, *fault;
     double limit;
-    bool roofline;
+    bool roofline, restart;
+    const char *field, *checkpoint, *image;
+    size_t checkpoint_every;
     struct timing_options timing;
 } opt = { .n = 1000, .steps = 10, .radius = 2, .node_ranks = INT_MAX, .variant = "funneled",
-          .place = "balanced", .limit = 2, .timing = TIMING_DEFAULTS };
+          .place = "balanced", .limit = 2, .field = "linear", .timing = TIMING_DEFAULTS };
 
 static const struct arg options[] = {
     { "n", ARG_SIZE, &opt.n, "rows, and columns, of the field" },
@@ -90,6 +96,13 @@ static const struct arg options[] = {
     { "place", ARG_CHOICE, &opt.place, "where they run", .choices = PLACE_CHOICES },
     { "node-ranks", ARG_INT, &opt.node_ranks, "shared: ranks that share a window at most" },
     { "seed", ARG_SIZE, &opt.seed, "another rough field" },
+    { "field", ARG_CHOICE, &opt.field, "with --checkpoint or --image: the field",
+      .choices = "linear|rough" },
+    { "checkpoint", ARG_TEXT, &opt.checkpoint, "run the steps once, and save the field in this file" },
+    { "checkpoint-every", ARG_SIZE, &opt.checkpoint_every,
+      "save it after so many steps; 0: at the end, and on SIGUSR1" },
+    { "restart", ARG_FLAG, &opt.restart, "go on from that file, up to --steps" },
+    { "image", ARG_TEXT, &opt.image, "run the steps once, and draw the field into this PNG file" },
     { "roofline", ARG_FLAG, &opt.roofline, "measure what memory can give, and compare" },
     { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose, instead of a variant",
       .choices = "early|blocking" },
@@ -112,7 +125,7 @@ struct run {
     uint64_t steps;
     struct verdict verdict;
     struct worker *workers;
-    int64_t elapsed_ns;
+    int64_t elapsed_ns, total_ns;   /* in the steps: of late, and of all times */
     atomic_int unbound;              /* threads that could not be bound */
     MPI_Request requests[REQUESTS];  /* serialized: of whoever sent */
     int request_count;
@@ -523,8 +536,6 @@ static void advance(void *arg)
     run->elapsed_ns += clock_ns() - begin;
 }
 
-static const uint64_t most_serial = UINT64_C(1) << 25;
-
 static struct verdict check(struct run *run, uint64_t *compared)
 {
     const char *const name = run->variant->name;
@@ -535,7 +546,7 @@ static struct verdict check(struct run *run, uint64_t *compared)
     const struct verdict linear = plane_check_linear(p, name);
     plane_fill(p, run->place, PLANE_ROUGH, opt.seed, 0);
     advance(run);
-    return verdict_both(linear, plane_check_rough(p, most_serial, name, compared));
+    return verdict_both(linear, plane_check_rough(p, name, compared));
 }
 
 /* What memory can give: the triad, by all threads of all ranks. */
@@ -790,25 +801,177 @@ static struct verdict run_each(struct world *w, struct planes *planes, struct pl
     return all;
 }
 
+/* ---- One long run, with checkpoints ---- */
+
+static volatile sig_atomic_t asked_to_stop;
+
+static void on_usr1(int number)
+{
+    (void)number;
+    asked_to_stop = 1;
+}
+
+/* Collective. A disk that is full today may have room tomorrow: the run goes on. */
+static int save(const struct run *run)
+{
+    char error[160];
+
+    if (checkpoint_write(run->plane, opt.checkpoint, error, sizeof error) == 0)
+        return 0;
+    if (run->world->rank == 0)
+        program_error("%s: no checkpoint at step %" PRIu64 ", the run goes on", error,
+                      run->plane->step);
+    return -1;
+}
+
+/* How many steps to do before the ranks agree again: as many as last for about `secs`, for a signal
+ * should not wait for long, and many steps should not wait for an agreement. */
+static uint64_t next_chunk(const struct run *run, uint64_t last)
+{
+    const double secs = 0.05, lasted = 1e-9 * (double)run->elapsed_ns;
+    const uint64_t left = opt.steps - run->plane->step;
+    uint64_t chunk = last == 0 ? 1 : lasted < secs ? 2 * last : last > 1 ? last / 2 : 1;
+
+    if (opt.checkpoint_every > 0) {
+        const uint64_t until = opt.checkpoint_every - run->plane->step % opt.checkpoint_every;
+        chunk = chunk < until ? chunk : until;
+    }
+    return chunk < left ? chunk : left;
+}
+
+/* Steps up to opt.steps, or to where all ranks agree to stop: returns STOPPED then, with all saved.
+ * One rank's signal, and rank 0's clock, go for all. */
+static enum status sail(struct run *run, double *secs)
+{
+    uint64_t chunk = 0, saved = opt.restart ? run->plane->step : UINT64_MAX;
+
+    while (run->plane->step < opt.steps) {
+        const bool asked = asked_to_stop;
+        uint64_t agreed[2] = { asked, 0 };
+        if (run->world->rank == 0)
+            agreed[1] = next_chunk(run, chunk);
+        MPI_Allreduce(MPI_IN_PLACE, agreed, 2, MPI_UINT64_T, MPI_SUM, run->world->comm);
+        if (agreed[0] > 0 && (saved == run->plane->step || save(run) == 0))
+            return STOPPED;
+        if (asked) /* and not saved: the next signal asks again */
+            asked_to_stop = 0;
+        run->steps = chunk = agreed[1];
+        run->elapsed_ns = 0;
+        advance(run);
+        run->total_ns += run->elapsed_ns;
+        *secs += 1e-9 * (double)run->elapsed_ns;
+        const bool due = opt.checkpoint_every > 0 &&
+                         run->plane->step % opt.checkpoint_every == 0;
+        if (opt.checkpoint && (due || run->plane->step == opt.steps) && save(run) == 0)
+            saved = run->plane->step;
+    }
+    return PASS;
+}
+/* Fills the plane, with the file's field where there is one to go on from. */
+static enum status begin_run(struct world *w, struct run *run)
+{
+    const enum plane_form form = arg_is(opt.field, "rough") ? PLANE_ROUGH : PLANE_LINEAR;
+    char error[256];
+
+    if (!opt.restart) {
+        plane_fill(run->plane, run->place, form, opt.seed, 0);
+        return PASS;
+    }
+    if (checkpoint_read(run->plane, run->place, opt.checkpoint, form, opt.seed, error,
+                        sizeof error))
+        return world_usage(w, "--restart: %s", error);
+    if (run->plane->step > opt.steps)
+        return world_usage(w, "--restart: %s: it is of step %" PRIu64 ", behind --steps %zu: give "
+                           "more", opt.checkpoint, run->plane->step, opt.steps);
+    program_note(&w->program, "goes on from step %" PRIu64, run->plane->step);
+    return PASS;
+}
+
+static struct verdict check_field(const struct run *run)
+{
+    uint64_t compared;
+
+    if (run->plane->form == PLANE_LINEAR)
+        return plane_check_linear(run->plane, run->variant->name);
+    return plane_check_rough(run->plane, run->variant->name, &compared);
+}
+
+static void add_long_row(struct world *w, struct run *run, uint64_t steps, double secs)
+{
+    struct timing timing = { .start = "once", .stop = STOP_ITERATIONS, .slowest_rank = -1,
+                             .clocks = 1 };
+
+    MPI_Allreduce(MPI_IN_PLACE, &secs, 1, MPI_DOUBLE, MPI_MAX, w->comm);
+    stats_summarize(&secs, 1, &timing.summary);
+    run->steps = steps;
+    add_row(w, run, &timing, NAN);
+}
+
+static enum status draw(const struct run *run)
+{
+    if (!opt.image || picture_write(run->plane, opt.image) == 0)
+        return PASS;
+    if (run->world->rank == 0)
+        program_error("--image %s: %s", opt.image, strerror(errno));
+    return FAIL;
+}
+
+static enum status run_once(struct world *w, struct planes *planes, struct place *place)
+{
+    struct run run;
+    double secs = 0;
+
+    find_runs(w, planes, place, &run);
+    enum status status = begin_run(w, &run);
+    if (status == PASS) {
+        const uint64_t first = run.plane->step;
+        status = sail(&run, &secs);
+        const uint64_t step = run.plane->step;
+        run.verdict = check_field(&run);
+        run.elapsed_ns = run.total_ns;
+        add_long_row(w, &run, step - first, secs);
+        if (status == STOPPED && run.verdict.right)
+            program_note(&w->program, "stopped at step %" PRIu64 ", saved in %s: go on with "
+                         "--restart", step, opt.checkpoint);
+        const enum status drawn = draw(&run);
+        const enum status right =
+            run.verdict.right
+                ? program_verdict(&w->program, true, "%" PRIu64 " steps of %zu x %zu points, the "
+                                  "%s field is what it must be", step, opt.n, opt.n, opt.field)
+                : program_verdict(&w->program, false, "%s", run.verdict.wrong);
+        status = right != PASS ? right : drawn != PASS ? drawn : status;
+    }
+    free(run.workers);
+    return status;
+}
+
+static enum status run_all(struct world *w, struct planes *planes, struct place *place)
+{
+    uint64_t compared = 0;
+    const struct verdict verdict = run_each(w, planes, place, &compared);
+
+    program_fault(&w->program, opt.fault, verdict.right, "no rank has a neighbour");
+    if (!verdict.right)
+        return program_verdict(&w->program, false, "%s", verdict.wrong);
+    return program_verdict(&w->program, true, "%zu steps of %zu x %zu points: a linear field has "
+                           "its known result, and %" PRIu64 " points of a rough one are as a "
+                           "serial loop makes them", opt.steps, opt.n, opt.n, compared);
+}
+
 static enum status run(struct world *w)
 {
     struct planes planes = { .has_plain = false };
     struct place place;
-    uint64_t compared = 0;
     enum status status = open_planes(w, &planes);
 
     if (status != PASS)
         return status;
     place_open(&place, w, opt.threads, opt.place);
     tell_parts(w, planes.has_plain ? &planes.plain : &planes.window, &place);
-    const struct verdict verdict = run_each(w, &planes, &place, &compared);
-    program_fault(&w->program, opt.fault, verdict.right, "no rank has a neighbour");
-    status = verdict.right
-                 ? program_verdict(&w->program, true, "%zu steps of %zu x %zu points: a linear "
-                                   "field has its known result, and %" PRIu64 " points of a rough "
-                                   "one are as a serial loop makes them", opt.steps, opt.n, opt.n,
-                                   compared)
-                 : program_verdict(&w->program, false, "%s", verdict.wrong);
+    if (opt.checkpoint || opt.image)
+        status = run_once(w, &planes, &place);
+    else
+        status = run_all(w, &planes, &place);
     place_close(&place);
     close_planes(&planes);
     return status;
@@ -844,21 +1007,40 @@ static enum status check_options(struct world *w)
         return world_usage(w, "--threads %d: give 1 to %d", opt.threads, THREADS_MOST);
     if (opt.node_ranks < 1)
         return world_usage(w, "--node-ranks %d: give at least 1", opt.node_ranks);
+    if ((opt.checkpoint || opt.image) && (opt.fault || arg_is(opt.variant, "all")))
+        return world_usage(w, "--checkpoint and --image are of one run: name one variant");
+    if ((opt.restart || opt.checkpoint_every > 0) && !opt.checkpoint)
+        return world_usage(w, "--restart and --checkpoint-every: which file? give --checkpoint");
+    if ((opt.checkpoint || opt.image) && arg_is(opt.field, "rough") &&
+        !plane_can_check_rough(opt.n, opt.radius, opt.steps))
+        return world_usage(w, "--field rough: %zu steps are too many for the serial loop that "
+                           "checks it: give less, or --field linear", opt.steps);
     const struct star star = star_make(opt.radius);
     if (opt.n > INT_MAX || !plane_exact(opt.n, &star, opt.steps))
         return world_usage(w, "--n %zu --steps %zu: numbers would not stay exact: give less",
                            opt.n, opt.steps);
+    if (opt.image) {
+        char error[256] = "";
+        enum status status = w->rank == 0 ? image_check(opt.image, error, sizeof error) : PASS;
+        if (status != PASS)
+            program_error("--image %s", error);
+        return world_agree(w, status);
+    }
     return PASS;
 }
 
 int main(int argc, char **argv)
 {
     struct world w;
+    struct sigaction usr1 = { .sa_handler = on_usr1, .sa_flags = SA_RESTART };
 
+    sigemptyset(&usr1.sa_mask);
     opt.threads = omp_get_max_threads();
     enum status status = world_open(&w, argc, argv, level_needed(argc, argv), opt.threads, options);
     if (status == PASS)
         status = check_options(&w);
+    if (status == PASS && opt.checkpoint)
+        sigaction(SIGUSR1, &usr1, NULL);
     if (status == PASS)
         status = run(&w);
     return world_close(&w, status);
