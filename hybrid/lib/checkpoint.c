@@ -53,6 +53,7 @@ static bool went_well(int code, const char *what, const char *path, char *error,
     if (code == MPI_SUCCESS)
         return true;
     MPI_Error_string(code, text, &length);
+    text[strcspn(text, "\n")] = '\0'; /* MPICH's is a stack of lines */
     if (!error[0])
         snprintf(error, error_size, "%s: %s: %.80s", path, what, text);
     return false;
@@ -141,6 +142,25 @@ static void move_points(const struct plane *p, MPI_File file, transfer *move, co
 
 /* ---- Writing ---- */
 
+/* The room on the disk is taken before MPI-IO begins: a collective write that finds the disk full
+ * is an error on one rank, and in Open MPI a hang on the others. */
+static void make_room(const char *temporary, uint64_t bytes, char *error, size_t error_size)
+{
+    const int file = open(temporary, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    int failure = file < 0 ? errno : 0;
+
+#if _POSIX_ADVISORY_INFO > 0
+    if (file >= 0)
+        failure = posix_fallocate(file, 0, (off_t)bytes);
+#else
+    (void)bytes;
+#endif
+    if (file >= 0 && close(file) && !failure)
+        failure = errno;
+    if (failure)
+        snprintf(error, error_size, "%s: %s", temporary, strerror(failure));
+}
+
 /* A file is there after a crash only when its data is on the disk, and its name. */
 static void finish(const char *temporary, const char *path, uint64_t bytes, char *error,
                    size_t error_size)
@@ -191,23 +211,24 @@ int checkpoint_write(const struct plane *p, const char *path, char *error, size_
 {
     const struct world *const w = p->world;
     const struct header header = header_of(p, digest_points(p));
+    const uint64_t bytes = sizeof header + p->n * p->n * sizeof(double);
     char *const temporary = world_alloc(w, strlen(path) + sizeof ".tmp", 1);
     MPI_File file = MPI_FILE_NULL;
 
     sprintf(temporary, "%s.tmp", path);
     error[0] = '\0';
-    if (w->rank == 0 && unlink(temporary) && errno != ENOENT)
-        snprintf(error, error_size, "%s: %s", temporary, strerror(errno));
+    if (w->rank == 0)
+        make_room(temporary, bytes, error, error_size);
     int failed = agree(w, error, error_size);
     if (!failed && p->comm != MPI_COMM_NULL)
-        went_well(MPI_File_open(p->comm, temporary, MPI_MODE_CREATE | MPI_MODE_WRONLY,
-                                MPI_INFO_NULL, &file), "opening", temporary, error, error_size);
+        went_well(MPI_File_open(p->comm, temporary, MPI_MODE_WRONLY, MPI_INFO_NULL, &file),
+                  "opening", temporary, error, error_size);
     failed = failed || agree(w, error, error_size);
     if (!failed && p->comm != MPI_COMM_NULL)
         write_file(p, file, &header, temporary, error, error_size);
     failed = failed || agree(w, error, error_size);
     if (w->rank == 0 && !failed)
-        finish(temporary, path, sizeof header + p->n * p->n * sizeof(double), error, error_size);
+        finish(temporary, path, bytes, error, error_size);
     failed = failed || agree(w, error, error_size);
     if (w->rank == 0 && failed)
         unlink(temporary);

@@ -819,8 +819,8 @@ static int save(const struct run *run)
     if (checkpoint_write(run->plane, opt.checkpoint, error, sizeof error) == 0)
         return 0;
     if (run->world->rank == 0)
-        program_error("%s: no checkpoint at step %" PRIu64 ", the run goes on", error,
-                      run->plane->step);
+        program_error("%s: no checkpoint at step %" PRIu64 "%s", error, run->plane->step,
+                      run->plane->step < opt.steps ? ", the run goes on" : "");
     return -1;
 }
 
@@ -839,12 +839,14 @@ static uint64_t next_chunk(const struct run *run, uint64_t last)
     return chunk < left ? chunk : left;
 }
 
-/* Steps up to opt.steps, or to where all ranks agree to stop: returns STOPPED then, with all saved.
- * One rank's signal, and rank 0's clock, go for all. */
+/* Steps up to opt.steps, or to where all ranks agree to stop: returns STOPPED then, with all saved;
+ * FAIL where the last field could not be. One rank's signal, and rank 0's clock, go for all. */
 static enum status sail(struct run *run, double *secs)
 {
     uint64_t chunk = 0, saved = opt.restart ? run->plane->step : UINT64_MAX;
 
+    if (opt.checkpoint && !opt.restart && opt.steps == 0 && save(run) == 0)
+        saved = 0;
     while (run->plane->step < opt.steps) {
         const bool asked = asked_to_stop;
         uint64_t agreed[2] = { asked, 0 };
@@ -865,7 +867,7 @@ static enum status sail(struct run *run, double *secs)
         if (opt.checkpoint && (due || run->plane->step == opt.steps) && save(run) == 0)
             saved = run->plane->step;
     }
-    return PASS;
+    return opt.checkpoint && saved != run->plane->step ? FAIL : PASS;
 }
 /* Fills the plane, with the file's field where there is one to go on from. */
 static enum status begin_run(struct world *w, struct run *run)
