@@ -30,10 +30,16 @@
  * What can go wrong: to compute a point before its edges are there (--fault early); to send to all
  * neighbours before receiving from any (--fault blocking: it hangs, today or with larger edges).
  *
+ * With --checkpoint FILE one run is done, up to --steps, and the field saved in FILE at its end,
+ * every so many steps, and when any rank gets SIGUSR1: then all stop at one step, with status 75.
+ * --restart goes on from there, on any number of ranks, to the same bits. --image draws the field.
+ *
  * Run:     make run P=stencil N=2 T=1 ARGS="--variant all"
  * Try:     -n 1 -t 2, then -n 2 -t 1, --variant all --roofline --n 4000: do threads beat ranks?
  * Try:     --variant all --n 100 --steps 1000: what does an exchange cost?
  * Try:     --fault early: which point is the first wrong one?
+ * Try:     --field rough --n 400 --steps 300 --image field.png, and with other radii
+ * Try:     --n 2000 --steps 100000 --checkpoint field, and kill -USR1 one rank; then --restart
  * Test:    -n 1 -t 1 --variant all --n 100
  * Test:    -n 2 -t 2 --variant all --n 61 --radius 3 --steps 7
  * Test:    -n 3 -t 1 --variant all --n 97 --radius 5
@@ -49,10 +55,15 @@
  * Test:    -n 1 -t 1 --fault early --n 50
  * Test(3): -n 2 -t 1 --fault blocking --n 50 --limit 0.3
  * Test(3): -n 4 -t 1 --fault blocking --n 50 --limit 0.3
- * Test(2): -n 2 -t 1 --radius 0
- * Test(2): -n 2 -t 1 --radius 33
- * Test(2): -n 2 -t 1 --threads 0
- * Test(2): -n 2 -t 1 --variant overlap
+ * Test(2): --radius 0
+ * Test(2): --radius 33
+ * Test(2): --threads 0
+ * Test(2): --variant overlap
+ * Test(2): --restart
+ * Test(2): --variant all --checkpoint /tmp/field
+ * Test(2): --checkpoint hybrid/stencil/stencil.c --restart
+ * Test(2): --image field.jpg
+ * Test(2): --image field.png --field rough --steps 100000
  */
 #include <errno.h>
 #include <inttypes.h>
