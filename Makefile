@@ -140,8 +140,8 @@ tests  := $(sort $(programs:%=%.c) $(units:%=%.c) \
           $(wildcard tests/*.bats tests/jobs/*.bats tests/docs/*.bats tests/unit/*/*.bats tests/cluster/*.bats))
 TEST   := $(tests)
 chosen  = $(sort $(foreach t,$(TEST),$(filter $(t:/=)%,$(tests))))
-# First the clusters of eight ranks, which fail on a machine that is full, and beside them, one at a
-# time, what has no ranks. Then the rest, four at a time, those of tests/ first: they last longest.
+# First the clusters of eight ranks, which fail on a machine that is full, and beside them what has no
+# ranks. Then the rest, four at a time, those of tests/ first: they last longest.
 clusters = tests/cluster/all_pairs.bats tests/cluster/slurm.bats
 rankless = local/% tests/unit/local/% tests/tree.bats tests/add_program.bats tests/sanitizers.bats
 first   = $(filter $(clusters),$(chosen)) $(filter $(rankless),$(chosen))
@@ -153,7 +153,7 @@ check: all units
 	$(if $(MPI)$(MODE),,$(if $(shell command -v smpicc),@+$(MAKE) --no-print-directory -s MPI=sim all units))
 	$(if $(chosen),,$(error TEST=$(TEST): no such test))
 	@export LOCKSTEP_BUILD=$(BUILD) LOCKSTEP_SECOND=$(second:%=build-%) MODE=$(MODE); status=0; \
-	$(if $(strip $(first)),$(prove) -j2 $(first) || status=1;) \
+	$(if $(strip $(first)),$(prove) -j3 $(first) || status=1;) \
 	$(if $(strip $(others)),$(prove) -j4 $(others) || status=1;) exit $$status
 
 units: $(units:%=$(BUILD)/%)

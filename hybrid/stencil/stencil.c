@@ -76,12 +76,11 @@
 
 #include "hybrid/lib/checkpoint.h"
 #include "hybrid/lib/crew.h"
+#include "hybrid/lib/limit.h"
 #include "hybrid/lib/picture.h"
 #include "hybrid/lib/plane.h"
-#include "local/lib/bandwidth.h"
 #include "local/lib/clock.h"
 #include "local/lib/image.h"
-#include "local/lib/pages.h"
 #include "mpi/lib/stall.h"
 #include "mpi/lib/timing.h"
 
@@ -560,62 +559,6 @@ static struct verdict check(struct run *run, uint64_t *compared)
     return verdict_both(linear, plane_check_rough(p, name, compared));
 }
 
-/* What memory can give: the triad, by all threads of all ranks. */
-struct limit {
-    struct place *place;
-    float *a, *b, *c;
-    size_t count;
-};
-
-enum { LIMIT_NODE_COUNT = 16 << 20 }; /* floats of an array on a node: three are 192 MiB */
-
-static void triad(void *arg)
-{
-    const struct limit *const l = arg;
-
-#pragma omp parallel num_threads(l->place->threads)
-    {
-        const int thread = omp_get_thread_num();
-        place_thread(l->place, thread);
-        const struct block mine = block_of(l->count, (uint64_t)omp_get_num_threads(),
-                                           (uint64_t)thread);
-        bandwidth_triad(l->c + mine.start, l->a + mine.start, l->b + mine.start, mine.count);
-    }
-}
-
-static float *touched(const struct world *w, struct place *place, size_t count)
-{
-    float *const array = pages_alloc(count * sizeof *array, true);
-
-    if (!array)
-        world_abort(w, UNABLE, "no memory to measure the limit: leave out --roofline");
-#pragma omp parallel num_threads(place->threads)
-    {
-        place_thread(place, omp_get_thread_num());
-        const struct block mine = block_of(count, (uint64_t)omp_get_num_threads(),
-                                           (uint64_t)omp_get_thread_num());
-        memset(array + mine.start, 0, mine.count * sizeof *array);
-    }
-    return array;
-}
-
-static struct limit limit_open(const struct world *w, struct place *place)
-{
-    struct limit l = { .place = place, .count = (size_t)LIMIT_NODE_COUNT / (size_t)w->node_size };
-
-    l.a = touched(w, place, l.count);
-    l.b = touched(w, place, l.count);
-    l.c = touched(w, place, l.count);
-    return l;
-}
-
-static void limit_close(struct limit *l)
-{
-    pages_free(l->c, l->count * sizeof *l->c);
-    pages_free(l->b, l->count * sizeof *l->b);
-    pages_free(l->a, l->count * sizeof *l->a);
-}
-
 /* Collective. The share of the threads' time that is not spent in the kernel, over all ranks that
  * have a part. */
 static double waiting_of(const struct run *run)
@@ -731,7 +674,7 @@ static struct verdict measure(struct world *w, struct run *runs, int count, stru
     struct verdict verdict = { .right = true };
 
     if (opt.roofline)
-        limit = limit_open(w, place);
+        limit_open(&limit, w, place);
     if (planes->has_plain)
         plane_fill(&planes->plain, place, PLANE_LINEAR, opt.seed, 0);
     if (planes->has_window)
@@ -741,7 +684,7 @@ static struct verdict measure(struct world *w, struct run *runs, int count, stru
         runs[i].elapsed_ns = 0;
         memset(runs[i].workers, 0, (size_t)place->threads * sizeof *runs[i].workers);
     }
-    cases[count] = (struct timing_case){ triad, &limit };
+    cases[count] = (struct timing_case){ limit_triad, &limit };
     timing_run_each(w, &opt.timing, 2 * sizeof(double) * opt.n * opt.n, cases,
                     count + opt.roofline, timings);
     if (opt.roofline)
@@ -797,7 +740,7 @@ static struct verdict run_each(struct world *w, struct planes *planes, struct pl
         for (int i = 0; i < count; i++)
             runs[i].verdict = verdict_both(runs[i].verdict, all);
         if (opt.roofline && w->rank == 0)
-            limit = 12.0 * w->size * (LIMIT_NODE_COUNT / w->node_size) / secs_of(&timings[count]);
+            limit = limit_bytes_per_s(w, secs_of(&timings[count]));
     }
     stall_stop(&runs->stall);
     for (int i = 0; i < count; i++) {
