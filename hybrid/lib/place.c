@@ -8,29 +8,6 @@
 
 static const struct place_kernel real_kernel = { thread_cpus, bind_thread };
 
-/* ---- Masks on their way between the ranks of a node ---- */
-
-enum { WORDS = 128 }; /* of unsigned long long: 8192 CPUs, as many as Linux can be built for */
-
-static void pack(hwloc_const_bitmap_t set, unsigned long long *words)
-{
-    int cpu;
-
-    memset(words, 0, WORDS * sizeof *words);
-    hwloc_bitmap_foreach_begin(cpu, set)
-        if (cpu < 64 * WORDS)
-            words[cpu / 64] |= 1ULL << cpu % 64;
-    hwloc_bitmap_foreach_end();
-}
-
-static void unpack(const unsigned long long *words, hwloc_bitmap_t set)
-{
-    hwloc_bitmap_zero(set);
-    for (unsigned cpu = 0; cpu < 64 * WORDS; cpu++)
-        if (words[cpu / 64] >> cpu % 64 & 1)
-            hwloc_bitmap_set(set, cpu);
-}
-
 static hwloc_bitmap_t new_set(const struct world *w)
 {
     const hwloc_bitmap_t set = hwloc_bitmap_alloc();
@@ -44,8 +21,8 @@ static hwloc_bitmap_t new_set(const struct world *w)
 
 /* What all ranks of a node want, and what they get; on rank 0 of the node alone. */
 struct table {
-    int *threads, *counts, *starts; /* of each rank; the last two in words */
-    unsigned long long *granted, *masks;
+    int *threads, *counts, *starts; /* of each rank; the last two in bytes of masks */
+    struct cpus *granted, *masks;
 };
 
 /* Whether the plan can be applied, and why not. */
@@ -67,7 +44,7 @@ static void copy_plan(const struct plan *plan, struct table *t, struct decision 
     }
     for (int r = 0; r < plan->ranks; r++)
         for (int i = 0; i < plan->threads[r]; i++)
-            pack(plan->masks[r][i], t->masks + t->starts[r] + (size_t)i * WORDS);
+            mask_of(plan->masks[r][i], t->masks + (size_t)t->starts[r] / sizeof *t->masks + i);
     d->applies = 1;
 }
 
@@ -82,7 +59,7 @@ static void plan_for(const struct world *w, hwloc_topology_t topology, const cha
 
     for (size_t r = 0; r < ranks; r++) {
         granted[r] = new_set(w);
-        unpack(t->granted + r * WORDS, granted[r]);
+        set_of(&t->granted[r], granted[r]);
     }
     if (plan_make(&request, &plan, NULL)) {
         if (errno == ENOMEM)
@@ -125,7 +102,7 @@ static struct table open_table(const struct world *w)
         .threads = world_alloc(w, ranks, sizeof(int)),
         .counts = world_alloc(w, ranks, sizeof(int)),
         .starts = world_alloc(w, ranks, sizeof(int)),
-        .granted = world_alloc(w, ranks * WORDS, sizeof(unsigned long long)),
+        .granted = world_alloc(w, ranks, sizeof(struct cpus)),
     };
 }
 
@@ -143,32 +120,32 @@ static void share_plan(struct place *place, const struct world *w, const char *p
 {
     struct table table = open_table(w);
     struct decision decision = { 0 };
-    unsigned long long granted[WORDS], *mine;
-    size_t words = 0;
+    struct cpus granted, *mine;
+    int bytes = 0;
 
-    pack(place->granted, granted);
-    MPI_Gather(granted, WORDS, MPI_UNSIGNED_LONG_LONG, table.granted, WORDS,
-               MPI_UNSIGNED_LONG_LONG, 0, w->node_comm);
+    mask_of(place->granted, &granted);
+    MPI_Gather(&granted, sizeof granted, MPI_BYTE, table.granted, sizeof granted, MPI_BYTE, 0,
+               w->node_comm);
     MPI_Gather(&place->threads, 1, MPI_INT, table.threads, 1, MPI_INT, 0, w->node_comm);
     for (int r = 0; r < w->node_size && w->node_rank == 0; r++) {
-        table.starts[r] = (int)words;
-        table.counts[r] = table.threads[r] * WORDS;
-        words += (size_t)table.counts[r];
+        table.starts[r] = bytes;
+        table.counts[r] = table.threads[r] * (int)sizeof *mine;
+        bytes += table.counts[r];
     }
-    table.masks = world_alloc(w, words, sizeof *table.masks);
+    table.masks = world_alloc(w, (size_t)bytes, 1);
     if (w->node_rank == 0)
         plan_node(w, policy, &table, &decision);
     MPI_Bcast(&decision, sizeof decision, MPI_BYTE, 0, w->node_comm);
     place->applied = decision.applies;
     memcpy(place->reason, decision.reason, sizeof place->reason);
     if (decision.applies) {
-        mine = world_alloc(w, (size_t)place->threads * WORDS, sizeof *mine);
-        MPI_Scatterv(table.masks, table.counts, table.starts, MPI_UNSIGNED_LONG_LONG, mine,
-                     place->threads * WORDS, MPI_UNSIGNED_LONG_LONG, 0, w->node_comm);
+        mine = world_alloc(w, (size_t)place->threads, sizeof *mine);
+        MPI_Scatterv(table.masks, table.counts, table.starts, MPI_BYTE, mine,
+                     place->threads * (int)sizeof *mine, MPI_BYTE, 0, w->node_comm);
         place->masks = world_alloc(w, (size_t)place->threads, sizeof *place->masks);
         for (int i = 0; i < place->threads; i++) {
             place->masks[i] = new_set(w);
-            unpack(mine + (size_t)i * WORDS, place->masks[i]);
+            set_of(&mine[i], place->masks[i]);
         }
         free(mine);
     }

@@ -1,4 +1,5 @@
 #include "hybrid/lib/roll.h"
+#include "hybrid/lib/granted.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -18,14 +19,6 @@ void roll_close(struct roll *roll)
     free(roll->seats);
 }
 
-static void seat_mask(const struct seat *seat, hwloc_bitmap_t set)
-{
-    hwloc_bitmap_zero(set);
-    for (unsigned cpu = 0; cpu < 8 * sizeof seat->bound; cpu++)
-        if (seat->bound[cpu / 64] >> cpu % 64 & 1)
-            hwloc_bitmap_set(set, cpu);
-}
-
 /* survey_thread() compares with what was granted; where there is a plan, that is what counts. */
 static bool is_as_planned(const struct roll *roll, const struct seat *seat)
 {
@@ -35,7 +28,7 @@ static bool is_as_planned(const struct roll *roll, const struct seat *seat)
         return seat->right && known;
     const hwloc_bitmap_t set = hwloc_bitmap_alloc();
     if (set)
-        seat_mask(seat, set);
+        set_of(&seat->bound, set);
     const bool same = set && hwloc_bitmap_isequal(set, roll->place->masks[seat->thread]);
     hwloc_bitmap_free(set);
     return same;
@@ -78,7 +71,7 @@ static void list_mask(const struct seat *seat, char *list, size_t size)
     *list = '\0';
     if (!set)
         return;
-    seat_mask(seat, set);
+    set_of(&seat->bound, set);
     hwloc_bitmap_list_snprintf(list, size, set);
     hwloc_bitmap_free(set);
 }

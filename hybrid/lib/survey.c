@@ -1,25 +1,20 @@
 #include "hybrid/lib/survey.h"
+#include "hybrid/lib/granted.h"
 #include "hybrid/lib/others.h"
-#include "local/lib/cpus.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { WORDS = sizeof((struct seat *)0)->bound / sizeof *((struct seat *)0)->bound };
-
 int survey_thread(const struct place *place, int thread, struct seat *seat)
 {
     const hwloc_bitmap_t bound = hwloc_bitmap_alloc();
-    int status = bound ? place_read(place, bound) : -1, cpu;
+    const int status = bound ? place_read(place, bound) : -1;
 
-    *seat = (struct seat){ thread, cpu_now(), -1, -1, -1, false, { 0 } };
+    *seat = (struct seat){ .thread = thread, .cpu_os = cpu_now(), .core = -1, .package = -1, .numa = -1 };
     if (status == 0) {
-        hwloc_bitmap_foreach_begin(cpu, bound)
-            if (cpu < 64 * WORDS)
-                seat->bound[cpu / 64] |= 1ULL << cpu % 64;
-        hwloc_bitmap_foreach_end();
+        mask_of(bound, &seat->bound);
         seat->right = hwloc_bitmap_isincluded(bound, place->granted) &&
                       (seat->cpu_os < 0 || hwloc_bitmap_isset(bound, (unsigned)seat->cpu_os));
     }
@@ -64,9 +59,7 @@ static void fill_layout(struct survey *survey, const struct world *w, const stru
         masks[r] = world_alloc(w, (size_t)threads[r], sizeof **masks);
         for (int t = 0; t < threads[r]; t++, seats++) {
             masks[r][t] = hwloc_bitmap_alloc();
-            for (unsigned cpu = 0; cpu < 64 * WORDS; cpu++)
-                if (seats->bound[cpu / 64] >> cpu % 64 & 1)
-                    hwloc_bitmap_set(masks[r][t], cpu);
+            set_of(&seats->bound, masks[r][t]);
         }
     }
     survey->layout.topology = survey->topology;
@@ -114,28 +107,20 @@ static void load_topology(struct survey *survey, const struct world *w)
 
 /* ---- Together ---- */
 
-/* Of each rank of the node its granted set; they arrive as seats do. */
+/* Of each rank of the node its granted set. */
 static void gather_granted(struct survey *survey, const struct world *w, const struct place *place)
 {
-    struct seat mine = { .thread = -1 };
-    struct seat *all = world_alloc(w, w->node_rank ? 0 : (size_t)w->node_size, sizeof *all);
-    int cpu;
+    const size_t ranks = w->node_rank == 0 ? (size_t)w->node_size : 0;
+    struct cpus mine, *const all = world_alloc(w, ranks, sizeof *all);
+    hwloc_bitmap_t *const granted = world_alloc(w, ranks, sizeof *granted);
 
-    hwloc_bitmap_foreach_begin(cpu, place->granted)
-        if (cpu < 64 * WORDS)
-            mine.bound[cpu / 64] |= 1ULL << cpu % 64;
-    hwloc_bitmap_foreach_end();
+    mask_of(place->granted, &mine);
     MPI_Gather(&mine, sizeof mine, MPI_BYTE, all, sizeof mine, MPI_BYTE, 0, w->node_comm);
-    if (w->node_rank == 0) {
-        hwloc_bitmap_t *const granted = world_alloc(w, (size_t)w->node_size, sizeof *granted);
-        for (int r = 0; r < w->node_size; r++) {
-            granted[r] = hwloc_bitmap_alloc();
-            for (unsigned bit = 0; bit < 64 * WORDS; bit++)
-                if (all[r].bound[bit / 64] >> bit % 64 & 1)
-                    hwloc_bitmap_set(granted[r], bit);
-        }
-        survey->layout.granted = granted;
+    for (size_t r = 0; r < ranks; r++) {
+        granted[r] = hwloc_bitmap_alloc();
+        set_of(&all[r], granted[r]);
     }
+    survey->layout.granted = granted;
     free(all);
 }
 

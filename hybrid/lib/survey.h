@@ -8,6 +8,7 @@
 
 #include "hybrid/lib/judge.h"
 #include "hybrid/lib/place.h"
+#include "local/lib/cpus.h"
 #include "mpi/lib/world.h"
 
 /* What a thread reads of itself. -1: not known. */
@@ -16,7 +17,7 @@ struct seat {
     int cpu_os;  /* the CPU that it ran on last, by the system's number */
     int core, package, numa; /* by hwloc's logical numbers; known after survey_node() */
     bool right;  /* it runs on a CPU that it is bound to, and is bound within what was granted */
-    unsigned long long bound[128]; /* by the system's numbers */
+    struct cpus bound; /* by the system's numbers */
 };
 
 struct survey {

@@ -47,6 +47,7 @@
 
 #include "hybrid/lib/cure.h"
 #include "hybrid/lib/draw.h"
+#include "hybrid/lib/granted.h"
 #include "hybrid/lib/survey.h"
 #include "local/lib/team.h"
 #include "mpi/lib/verify.h"
@@ -126,10 +127,7 @@ static void add_rows(struct world *w, int rank, const struct rank_info *info, co
 
     for (int i = 0; i < info->threads; i++) {
         struct record row = w->program.record;
-        hwloc_bitmap_zero(set);
-        for (unsigned cpu = 0; cpu < sizeof seats->bound * 8; cpu++)
-            if (seats[i].bound[cpu / 64] >> cpu % 64 & 1)
-                hwloc_bitmap_set(set, cpu);
+        set_of(&seats[i].bound, set);
         hwloc_bitmap_list_snprintf(bound, sizeof bound, set);
         record_int(&row, "rank", rank);
         record_text(&row, "host", info->host);
