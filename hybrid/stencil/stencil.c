@@ -567,7 +567,14 @@ struct limit {
     size_t count;
 };
 
-enum { LIMIT_NODE_COUNT = 16 << 20 }; /* floats of an array on a node: three are 192 MiB */
+/* Floats of an array on a node, three are 192 MiB; and how often, so that a sample lasts as long as
+ * the variants' and meets the same of what else the machine does. */
+enum { LIMIT_NODE_COUNT = 16 << 20, LIMIT_PASSES = 4 };
+
+static double limit_bytes(const struct world *w)
+{
+    return 12.0 * LIMIT_PASSES * w->size * (LIMIT_NODE_COUNT / w->node_size);
+}
 
 static void triad(void *arg)
 {
@@ -579,7 +586,8 @@ static void triad(void *arg)
         place_thread(l->place, thread);
         const struct block mine = block_of(l->count, (uint64_t)omp_get_num_threads(),
                                            (uint64_t)thread);
-        bandwidth_triad(l->c + mine.start, l->a + mine.start, l->b + mine.start, mine.count);
+        for (int pass = 0; pass < LIMIT_PASSES; pass++)
+            bandwidth_triad(l->c + mine.start, l->a + mine.start, l->b + mine.start, mine.count);
     }
 }
 
@@ -635,9 +643,10 @@ static double secs_of(const struct timing *timing)
     return timing->as ? timing->quoted : timing->summary.median;
 }
 
-/* `limit`: bytes/s that memory gives, NAN where it was not measured. */
+/* `limit`: of the triad, which was the first of the cases; NULL where it was not measured. The share
+ * of it is the median over rounds, because a machine's speed changes and a ratio does not. */
 static void add_row(struct world *w, const struct run *run, const struct timing *timing,
-                    double limit)
+                    const struct timing *limit)
 {
     const struct plane *const p = run->plane;
     const bool right = run->verdict.right;
@@ -656,14 +665,15 @@ static void add_row(struct world *w, const struct run *run, const struct timing 
     record_int(&row, "steps", (int64_t)run->steps);
     record_text(&row, "grid", grid);
     record_int(&row, "bytes_per_point", star_bytes(p->stream));
-    record_real(&row, "speedup", right && !timing->as ? timing->ratio.median : NAN);
+    record_real(&row, "speedup", known && !limit && !timing->as ? timing->ratio.median : NAN);
     row.aside = false;
     record_real(&row, "waiting_percent", right ? waiting : NAN);
     record_real(&row, "flops_per_s", known ? updates * star_flops(&p->star) / secs : NAN);
     timing_fields(&row, timing, (uint64_t)bytes, known);
-    row.aside = isnan(limit);
-    record_real(&row, "limit_bytes_per_s", limit);
-    record_real(&row, "limit_fraction", known ? bytes / secs / limit : NAN);
+    row.aside = !limit;
+    record_real(&row, "limit_bytes_per_s", limit ? limit_bytes(w) / secs_of(limit) : NAN);
+    record_real(&row, "limit_fraction",
+                limit && known ? bytes / limit_bytes(w) * timing->ratio.median : NAN);
     row.aside = false;
     record_bool(&row, "verified", right);
     program_row(&w->program, &row);
@@ -737,11 +747,12 @@ static struct verdict measure(struct world *w, struct run *runs, int count, stru
     if (planes->has_window)
         plane_fill(&planes->window, place, PLANE_LINEAR, opt.seed, 0);
     for (int i = 0; i < count; i++) {
-        cases[i] = (struct timing_case){ advance, &runs[i] };
+        cases[opt.roofline + i] = (struct timing_case){ advance, &runs[i] };
         runs[i].elapsed_ns = 0;
         memset(runs[i].workers, 0, (size_t)place->threads * sizeof *runs[i].workers);
     }
-    cases[count] = (struct timing_case){ triad, &limit };
+    if (opt.roofline)
+        cases[0] = (struct timing_case){ triad, &limit };
     timing_run_each(w, &opt.timing, 2 * sizeof(double) * opt.n * opt.n, cases,
                     count + opt.roofline, timings);
     if (opt.roofline)
@@ -779,16 +790,17 @@ static struct verdict run_each(struct world *w, struct planes *planes, struct pl
                                uint64_t *compared)
 {
     struct run runs[VARIANTS];
-    struct timing timings[VARIANTS + 1] = { { .as = opt.timing.as } };
+    struct timing timings[VARIANTS + 1];
+    const struct timing *const of_runs = timings + opt.roofline; /* the limit is the first */
     const int count = find_runs(w, planes, place, runs);
     struct verdict all = { .right = true };
-    double limit = NAN;
     int unbound = 0;
 
     if (arg_is(opt.fault, "blocking") && stall_start(&runs->stall, w, opt.limit))
         world_abort(w, UNABLE, "--limit: %s: the watchdog cannot start", strerror(errno));
+    for (int i = 0; i <= VARIANTS; i++)
+        timings[i] = (struct timing){ .as = opt.timing.as };
     for (int i = 0; i < count; i++) {
-        timings[i] = timings[0];
         runs[i].verdict = check(&runs[i], compared);
         all = verdict_both(all, runs[i].verdict);
     }
@@ -796,12 +808,10 @@ static struct verdict run_each(struct world *w, struct planes *planes, struct pl
         all = measure(w, runs, count, planes, timings);
         for (int i = 0; i < count; i++)
             runs[i].verdict = verdict_both(runs[i].verdict, all);
-        if (opt.roofline && w->rank == 0)
-            limit = 12.0 * w->size * (LIMIT_NODE_COUNT / w->node_size) / secs_of(&timings[count]);
     }
     stall_stop(&runs->stall);
     for (int i = 0; i < count; i++) {
-        add_row(w, &runs[i], &timings[i], limit);
+        add_row(w, &runs[i], &of_runs[i], opt.roofline && all.right ? timings : NULL);
         unbound += atomic_load(&runs[i].unbound);
         free(runs[i].workers);
     }
@@ -917,7 +927,7 @@ static void add_long_row(struct world *w, struct run *run, uint64_t steps, doubl
     MPI_Allreduce(MPI_IN_PLACE, &secs, 1, MPI_DOUBLE, MPI_MAX, w->comm);
     stats_summarize(&secs, 1, &timing.summary);
     run->steps = steps;
-    add_row(w, run, &timing, NAN);
+    add_row(w, run, &timing, NULL);
 }
 
 static enum status draw(const struct run *run)
@@ -1020,6 +1030,12 @@ static enum status check_options(struct world *w)
         return world_usage(w, "--threads %d: give 1 to %d", opt.threads, THREADS_MOST);
     if (opt.node_ranks < 1)
         return world_usage(w, "--node-ranks %d: give at least 1", opt.node_ranks);
+    if (opt.roofline && opt.timing.as)
+        return world_usage(w, "--roofline and --as: means of separate runs say nothing of a share: "
+                           "leave one out");
+    if (opt.roofline && (opt.checkpoint || opt.image))
+        return world_usage(w, "--roofline: with --checkpoint or --image nothing is measured: leave "
+                           "it out");
     if ((opt.checkpoint || opt.image) && (opt.fault || arg_is(opt.variant, "all")))
         return world_usage(w, "--checkpoint and --image are of one run: name one variant");
     if ((opt.restart || opt.checkpoint_every > 0) && !opt.checkpoint)
