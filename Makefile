@@ -37,6 +37,7 @@ has_openmp  := $(if $(call try,-fopenmp -include omp.h),,yes)
 has_jansson := $(if $(call try,-include jansson.h),,yes)
 has_png     := $(if $(call try,-include png.h),,yes)
 has_uv      := $(if $(call try,-include uv.h),,yes)
+has_blas    := $(if $(call try,-include openblas_config.h -include cblas.h),,yes)
 
 needs_local/async := uv
 needs_local/data  := openmp
@@ -67,7 +68,7 @@ warnings := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvl
 CFLAGS   := $(if $(filter debug,$(MODE)),-O0,-O2) $(if $(sim),-DSIMULATED,-g)
 flags     = -std=c17 -D_XOPEN_SOURCE=700 -I. -pthread -MMD -MP $(warnings) \
             -DLOCKSTEP_VERSION='"$(VERSION)"' $(has_jansson:yes=-DHAVE_JANSSON) \
-            $(has_png:yes=-DHAVE_PNG) $(flags_$(MODE)) \
+            $(has_png:yes=-DHAVE_PNG) $(has_blas:yes=-DHAVE_BLAS) $(flags_$(MODE)) \
             $(if $(NATIVE),-march=native) $(CPPFLAGS) $(CFLAGS)
 flags_asan := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 flags_tsan := -fsanitize=thread
@@ -81,7 +82,8 @@ compiler = $(if $(sim),smpicc,$(if $(filter local,$(call layer,$(1))),$(CC),OMPI
 openmp   = $(if $(filter openmp,$(call needs,$(call layer,$(1))) $(call needs,$(patsubst %/,%,$(dir $(1))))),-fopenmp)
 archives = $(patsubst %,$(BUILD)/%.a,$(filter $(present),$(libraries_$(call layer,$(1)))))
 linked   = -lm $(has_jansson:yes=-ljansson) $(has_png:yes=-lpng) $(if $(filter hybrid,$(call layer,$(1))),-lhwloc) \
-           $(if $(filter local/async/% local/data/compare,$(1)),$(has_uv:yes=-luv)) $(if $(filter tests/%,$(1)),-lcmocka) \
+           $(if $(filter local/async/% local/data/compare,$(1)),$(has_uv:yes=-luv)) \
+           $(if $(filter hybrid/linear/summa,$(1)),$(has_blas:yes=-lopenblas)) $(if $(filter tests/%,$(1)),-lcmocka) \
            $(if $(filter asan,$(MODE)),tests/keep_loaded.c)
 
 # Commands are named, not shown, unless V=1.

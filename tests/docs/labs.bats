@@ -93,8 +93,15 @@ check_sheet() {
     check_sheet docs/labs/async.md
 }
 
+@test "ranks and threads, and where they run" {
+    [ -x "${LOCKSTEP_BUILD:-build}/hybrid/pin/affinity" ] || skip "there is no hwloc or OpenMP here"
+    check_sheet docs/labs/hybrid.md
+}
+
 @test "every program of these topics is in a sheet" {
-    for program in mpi/{p2p,deadlock,collective}/*.c local/{thread,process,async}/*.c; do
+    shopt -s nullglob
+    for program in mpi/{p2p,deadlock,collective}/*.c local/{thread,process,async}/*.c \
+        hybrid/{pin,thread,stencil,linear,shared}/*.c; do
         name=$(basename "$program" .c)
         grep -qw "$name" docs/labs/*.md || {
             echo "$name is in no sheet"
