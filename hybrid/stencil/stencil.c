@@ -78,10 +78,9 @@
 #include "hybrid/lib/crew.h"
 #include "hybrid/lib/picture.h"
 #include "hybrid/lib/plane.h"
-#include "local/lib/bandwidth.h"
+#include "hybrid/lib/roof.h"
 #include "local/lib/clock.h"
 #include "local/lib/image.h"
-#include "local/lib/pages.h"
 #include "mpi/lib/stall.h"
 #include "mpi/lib/timing.h"
 
@@ -109,7 +108,8 @@ static const struct arg options[] = {
     { "seed", ARG_SIZE, &opt.seed, "another rough field" },
     { "field", ARG_CHOICE, &opt.field, "with --checkpoint or --image: the field",
       .choices = "linear|rough" },
-    { "checkpoint", ARG_TEXT, &opt.checkpoint, "run the steps once, and save the field in this file" },
+    { "checkpoint", ARG_TEXT, &opt.checkpoint,
+      "run the steps once, and save the field in this file" },
     { "checkpoint-every", ARG_SIZE, &opt.checkpoint_every,
       "save it after so many steps; 0: at the end, and on SIGUSR1" },
     { "restart", ARG_FLAG, &opt.restart, "go on from that file, up to --steps" },
@@ -178,7 +178,7 @@ static struct block both(struct block a, struct block b)
     return (struct block){ start, end > start ? end - start : 0 };
 }
 
-/* The calling thread's first act in each region, or a new thread would run where the main one does. */
+/* The calling thread's first act in each region: a new one begins where the main one runs. */
 static int enter(struct run *run)
 {
     const int thread = omp_get_thread_num();
@@ -340,7 +340,7 @@ static void serialized(struct run *run, uint64_t first, uint64_t end)
 static void multiple(struct run *run, uint64_t first, uint64_t end)
 {
     /* Each thread's rows are as thick as an edge, so the first alone needs the one above, and the
-     * last the one below; neighbours to the left and right have as many rows, cut in the same way. */
+     * last the one below; neighbours to the left and right have as many rows, cut alike. */
     const int most = thick_shares(run, run->place->threads);
 
 #pragma omp parallel num_threads(run->place->threads)
@@ -422,8 +422,8 @@ static void exchange_shared(struct run *run, uint64_t step)
     MPI_Waitall(count, requests, MPI_STATUSES_IGNORE);
 }
 
-/* A neighbour still reads our points of `step` - 1 in its step `step` - 1: it has ended that when it
- * announces `step`, and only then we write over them. So one number a rank is all that is needed. */
+/* A neighbour reads our points of `step` - 1 in its own step `step` - 1. It has ended that when it
+ * announces `step`, and only then we write over them: one number a rank is all that is needed. */
 static void shared(struct run *run, uint64_t first, uint64_t end)
 {
     for (uint64_t step = first; step < end; step++) {
@@ -560,70 +560,6 @@ static struct verdict check(struct run *run, uint64_t *compared)
     return verdict_both(linear, plane_check_rough(p, name, compared));
 }
 
-/* What memory can give: the triad, by all threads of all ranks. */
-struct limit {
-    struct place *place;
-    float *a, *b, *c;
-    size_t count;
-};
-
-/* Floats of an array on a node, three are 192 MiB; and how often, so that a sample lasts as long as
- * the variants' and meets the same of what else the machine does. */
-enum { LIMIT_NODE_COUNT = 16 << 20, LIMIT_PASSES = 4 };
-
-static double limit_bytes(const struct world *w)
-{
-    return 12.0 * LIMIT_PASSES * w->size * (LIMIT_NODE_COUNT / w->node_size);
-}
-
-static void triad(void *arg)
-{
-    const struct limit *const l = arg;
-
-#pragma omp parallel num_threads(l->place->threads)
-    {
-        const int thread = omp_get_thread_num();
-        place_thread(l->place, thread);
-        const struct block mine = block_of(l->count, (uint64_t)omp_get_num_threads(),
-                                           (uint64_t)thread);
-        for (int pass = 0; pass < LIMIT_PASSES; pass++)
-            bandwidth_triad(l->c + mine.start, l->a + mine.start, l->b + mine.start, mine.count);
-    }
-}
-
-static float *touched(const struct world *w, struct place *place, size_t count)
-{
-    float *const array = pages_alloc(count * sizeof *array, true);
-
-    if (!array)
-        world_abort(w, UNABLE, "no memory to measure the limit: leave out --roofline");
-#pragma omp parallel num_threads(place->threads)
-    {
-        place_thread(place, omp_get_thread_num());
-        const struct block mine = block_of(count, (uint64_t)omp_get_num_threads(),
-                                           (uint64_t)omp_get_thread_num());
-        memset(array + mine.start, 0, mine.count * sizeof *array);
-    }
-    return array;
-}
-
-static struct limit limit_open(const struct world *w, struct place *place)
-{
-    struct limit l = { .place = place, .count = (size_t)LIMIT_NODE_COUNT / (size_t)w->node_size };
-
-    l.a = touched(w, place, l.count);
-    l.b = touched(w, place, l.count);
-    l.c = touched(w, place, l.count);
-    return l;
-}
-
-static void limit_close(struct limit *l)
-{
-    pages_free(l->c, l->count * sizeof *l->c);
-    pages_free(l->b, l->count * sizeof *l->b);
-    pages_free(l->a, l->count * sizeof *l->a);
-}
-
 /* Collective. The share of the threads' time that is not spent in the kernel, over all ranks that
  * have a part. */
 static double waiting_of(const struct run *run)
@@ -643,8 +579,8 @@ static double secs_of(const struct timing *timing)
     return timing->as ? timing->quoted : timing->summary.median;
 }
 
-/* `limit`: of the triad, which was the first of the cases; NULL where it was not measured. The share
- * of it is the median over rounds, because a machine's speed changes and a ratio does not. */
+/* `limit`: of the triad, which was the first of the cases; NULL where it was not measured. The
+ * share of it is the median over rounds, because a machine's speed changes, a ratio does not. */
 static void add_row(struct world *w, const struct run *run, const struct timing *timing,
                     const struct timing *limit)
 {
@@ -671,9 +607,9 @@ static void add_row(struct world *w, const struct run *run, const struct timing 
     record_real(&row, "flops_per_s", known ? updates * star_flops(&p->star) / secs : NAN);
     timing_fields(&row, timing, (uint64_t)bytes, known);
     row.aside = !limit;
-    record_real(&row, "limit_bytes_per_s", limit ? limit_bytes(w) / secs_of(limit) : NAN);
+    record_real(&row, "limit_bytes_per_s", limit ? roof_bytes(w) / secs_of(limit) : NAN);
     record_real(&row, "limit_fraction",
-                limit && known ? bytes / limit_bytes(w) * timing->ratio.median : NAN);
+                limit && known ? bytes / roof_bytes(w) * timing->ratio.median : NAN);
     row.aside = false;
     record_bool(&row, "verified", right);
     program_row(&w->program, &row);
@@ -737,11 +673,11 @@ static struct verdict measure(struct world *w, struct run *runs, int count, stru
 {
     struct timing_case cases[VARIANTS + 1];
     struct place *const place = runs->place;
-    struct limit limit = { .place = place };
+    struct roof roof = { .place = place };
     struct verdict verdict = { .right = true };
 
     if (opt.roofline)
-        limit = limit_open(w, place);
+        roof_open(&roof, w, place);
     if (planes->has_plain)
         plane_fill(&planes->plain, place, PLANE_LINEAR, opt.seed, 0);
     if (planes->has_window)
@@ -752,11 +688,11 @@ static struct verdict measure(struct world *w, struct run *runs, int count, stru
         memset(runs[i].workers, 0, (size_t)place->threads * sizeof *runs[i].workers);
     }
     if (opt.roofline)
-        cases[0] = (struct timing_case){ triad, &limit };
+        cases[0] = (struct timing_case){ roof_triad, &roof };
     timing_run_each(w, &opt.timing, 2 * sizeof(double) * opt.n * opt.n, cases,
                     count + opt.roofline, timings);
     if (opt.roofline)
-        limit_close(&limit);
+        roof_close(&roof);
     if (planes->has_plain)
         verdict = plane_check_linear(&planes->plain, "what was measured");
     if (planes->has_window)
@@ -776,7 +712,8 @@ static int find_runs(struct world *w, struct planes *planes, struct place *place
                 .place = place,
                 .variant = &variants[i],
                 .steps = opt.steps,
-                .workers = aligned_alloc(LINE_BYTES, (size_t)place->threads * sizeof(struct worker)),
+                .workers = aligned_alloc(LINE_BYTES,
+                                         (size_t)place->threads * sizeof(struct worker)),
             };
             if (!runs[count].workers)
                 world_abort(w, UNABLE, "no memory for %d threads", place->threads);
@@ -1009,8 +946,9 @@ static int level_needed(int argc, char **argv)
     bool known = false;
 
     for (int i = 1; i < argc; i++) {
+        const char *const equals = strchr(argv[i], '=');
         if (strncmp(argv[i], "--v", 3) == 0)
-            name = strchr(argv[i], '=') ? strchr(argv[i], '=') + 1 : i + 1 < argc ? argv[i + 1] : "";
+            name = equals ? equals + 1 : i + 1 < argc ? argv[i + 1] : "";
         if (strncmp(argv[i], "--fa", 4) == 0)
             return MPI_THREAD_FUNNELED;
     }
