@@ -20,9 +20,9 @@
 int checkpoint_write(const struct plane *plane, const char *path, char *error, size_t error_size);
 
 /*
- * Collective. Fills the plane (plane_fill()) with what is in the file. Returns 0; or -1 on all ranks
- * alike with a sentence in `error`: there is no such file, it is none of these, it was cut off or
- * damaged, or it is of another n, radius, form or seed than asked for.
+ * Collective. Fills the plane (plane_fill()) with what is in the file. Returns 0; or -1 on all
+ * ranks alike with a sentence in `error`: there is no such file, it is none of these, it was cut
+ * off or damaged, or it is of another n, radius, form or seed than asked for.
  */
 int checkpoint_read(struct plane *plane, struct place *place, const char *path,
                     enum plane_form form, uint64_t seed, char *error, size_t error_size);

@@ -22,7 +22,8 @@ struct crew {
  * Returns the number of threads that could not be bound; or -1 with errno (EAGAIN: the system
  * gives no more threads; ENOMEM), and then no work was begun.
  */
-int crew_run(struct place *place, void (*work)(void *arg, struct crew *crew, int thread), void *arg);
+int crew_run(struct place *place, void (*work)(void *arg, struct crew *crew, int thread),
+             void *arg);
 
 /* Returns when all threads of the crew have called it; what they wrote before is then seen by all.
  * Spins, and leaves the core to others from time to time. */

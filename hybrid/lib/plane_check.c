@@ -15,8 +15,8 @@ static bool same_bits(double a, double b)
 }
 
 /* Collective. Of all ranks' first wrong points the first one in the field, row by row. */
-static struct verdict tell_place(const struct plane *p, const char *who, bool wrong, struct block at,
-                                 double should)
+static struct verdict tell_place(const struct plane *p, const char *who, bool wrong,
+                                 struct block at, double should)
 {
     const ptrdiff_t row = (ptrdiff_t)at.start, column = (ptrdiff_t)at.count;
     const uint64_t i = p->rows.start + at.start, j = p->columns.start + at.count;
@@ -184,7 +184,8 @@ struct verdict plane_check_rough(const struct plane *p, const char *who, uint64_
     *checked = 0;
     for (int i = 0; i < (whole ? 1 : SQUARES) && has_part && can && right; i++) {
         const struct block rows = whole ? all_rows : square_of(all_rows, i < 4 ? i / 2 : 2);
-        const struct block columns = whole ? all_columns : square_of(all_columns, i < 4 ? i % 2 : 2);
+        const struct block columns =
+            whole ? all_columns : square_of(all_columns, i < 4 ? i % 2 : 2);
         right = compare(p, rows, columns, &at, &should);
         *checked += rows.count * columns.count;
     }

@@ -120,9 +120,10 @@ static inline ALWAYS_INLINE void star_row_any(const struct star *star, double *r
 /* ---- Its way through the rows ---- */
 
 enum {
-    PIECE = 128, /* points of a row at a time: they stay in the nearest cache */
-    AHEAD = 2,   /* rows below the last one that is needed: asked for now, used soon */
-    LINE = 8,    /* doubles of a cache line */
+    PIECE = 256,       /* points of a row at a time: they stay in the nearest cache */
+    PIECE_STREAM = 32, /* few, so that requests for memory and computation take turns quickly */
+    AHEAD = 2,         /* rows below the last one that is needed: asked for now, used soon */
+    LINE = 8,          /* doubles of a cache line */
 };
 
 /* Past the caches: four stores of 16 bytes fill a line, which is then written as a whole. */
@@ -145,11 +146,12 @@ static inline ALWAYS_INLINE void star_rows(const struct star *given, const int r
                                            size_t columns, const bool stream)
 {
     const struct star star = *given; /* no store to `out` can change it */
-    double piece[PIECE];
+    const size_t most = stream ? PIECE_STREAM : PIECE;
+    double piece[PIECE_STREAM];
 
     for (size_t i = 0; i < rows; i++, out += stride, in += stride)
-        for (size_t j = 0; j < columns; j += PIECE) {
-            const size_t count = columns - j < PIECE ? columns - j : PIECE;
+        for (size_t j = 0; j < columns; j += most) {
+            const size_t count = columns - j < most ? columns - j : most;
             double *const to = stream ? piece : out + j;
 
             for (size_t k = 0; k < count && stream; k += LINE)

@@ -34,11 +34,11 @@ struct star star_make(int radius);
 double star_drift(const struct star *star, double row_slope, double column_slope);
 
 /*
- * One step for `rows` x `columns` points. `out` and `in` point to the first of them, in fields whose
- * rows begin `stride` doubles apart; around the points in `in` there are `radius` more on each
- * side. The fields do not overlap. With `stream` the stores go past the caches where there are such
- * stores: a third less to move for fields that no cache can hold, worse for others. When it
- * returns, the points are where other threads and processes see them after the usual barrier.
+ * One step for `rows` x `columns` points. `out` and `in` point to the first of them, in fields
+ * whose rows begin `stride` doubles apart; around the points in `in` there are `radius` more on
+ * each side. The fields do not overlap. With `stream` the stores go past the caches where there
+ * are such stores: a third less to move for fields that no cache can hold, worse for others. When
+ * it returns, the points are where other threads and processes see them after the usual barrier.
  */
 void star_step(const struct star *star, double *out, const double *in, ptrdiff_t stride,
                size_t rows, size_t columns, bool stream);

@@ -42,8 +42,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "hybrid/lib/limit.h"
 #include "hybrid/lib/place.h"
+#include "hybrid/lib/roof.h"
 #include "hybrid/lib/tile.h"
 #include "local/lib/clock.h"
 #include "local/lib/data.h"
@@ -379,7 +379,7 @@ static struct verdict compare(struct world *w, struct matrices *m)
     struct timing timings[VARIANTS + 1];
     const char *names[VARIANTS];
     struct verdict all = { .right = true };
-    struct limit limit;
+    struct roof roof;
     double bytes_per_s = NAN;
     int count = 0;
 
@@ -392,14 +392,14 @@ static struct verdict compare(struct world *w, struct matrices *m)
             names[count++] = variants[i].name;
         }
     if (opt.roofline) {
-        limit_open(&limit, w, m->place);
-        cases[count] = (struct timing_case){ limit_triad, &limit };
+        roof_open(&roof, w, m->place);
+        cases[count] = (struct timing_case){ roof_triad, &roof };
     }
     timing_run_each(w, &opt.timing, 16 * opt.n * opt.n, cases, count + opt.roofline, timings);
     if (opt.roofline) {
-        limit_close(&limit);
-        bytes_per_s = limit_bytes_per_s(w, timings[count].as ? timings[count].quoted
-                                                             : timings[count].summary.median);
+        roof_close(&roof);
+        bytes_per_s = roof_bytes(w) / (timings[count].as ? timings[count].quoted
+                                                         : timings[count].summary.median);
     }
     all = verdict_both(all, check(m, "what was measured"));
     for (int i = 0; i < count; i++)

@@ -76,9 +76,9 @@
 
 #include "hybrid/lib/checkpoint.h"
 #include "hybrid/lib/crew.h"
-#include "hybrid/lib/limit.h"
 #include "hybrid/lib/picture.h"
 #include "hybrid/lib/plane.h"
+#include "hybrid/lib/roof.h"
 #include "local/lib/clock.h"
 #include "local/lib/image.h"
 #include "mpi/lib/stall.h"
@@ -108,7 +108,8 @@ static const struct arg options[] = {
     { "seed", ARG_SIZE, &opt.seed, "another rough field" },
     { "field", ARG_CHOICE, &opt.field, "with --checkpoint or --image: the field",
       .choices = "linear|rough" },
-    { "checkpoint", ARG_TEXT, &opt.checkpoint, "run the steps once, and save the field in this file" },
+    { "checkpoint", ARG_TEXT, &opt.checkpoint,
+      "run the steps once, and save the field in this file" },
     { "checkpoint-every", ARG_SIZE, &opt.checkpoint_every,
       "save it after so many steps; 0: at the end, and on SIGUSR1" },
     { "restart", ARG_FLAG, &opt.restart, "go on from that file, up to --steps" },
@@ -177,7 +178,7 @@ static struct block both(struct block a, struct block b)
     return (struct block){ start, end > start ? end - start : 0 };
 }
 
-/* The calling thread's first act in each region, or a new thread would run where the main one does. */
+/* The calling thread's first act in each region: a new one begins where the main one runs. */
 static int enter(struct run *run)
 {
     const int thread = omp_get_thread_num();
@@ -339,7 +340,7 @@ static void serialized(struct run *run, uint64_t first, uint64_t end)
 static void multiple(struct run *run, uint64_t first, uint64_t end)
 {
     /* Each thread's rows are as thick as an edge, so the first alone needs the one above, and the
-     * last the one below; neighbours to the left and right have as many rows, cut in the same way. */
+     * last the one below; neighbours to the left and right have as many rows, cut alike. */
     const int most = thick_shares(run, run->place->threads);
 
 #pragma omp parallel num_threads(run->place->threads)
@@ -421,8 +422,8 @@ static void exchange_shared(struct run *run, uint64_t step)
     MPI_Waitall(count, requests, MPI_STATUSES_IGNORE);
 }
 
-/* A neighbour still reads our points of `step` - 1 in its step `step` - 1: it has ended that when it
- * announces `step`, and only then we write over them. So one number a rank is all that is needed. */
+/* A neighbour reads our points of `step` - 1 in its own step `step` - 1. It has ended that when it
+ * announces `step`, and only then we write over them: one number a rank is all that is needed. */
 static void shared(struct run *run, uint64_t first, uint64_t end)
 {
     for (uint64_t step = first; step < end; step++) {
@@ -578,9 +579,10 @@ static double secs_of(const struct timing *timing)
     return timing->as ? timing->quoted : timing->summary.median;
 }
 
-/* `limit`: bytes/s that memory gives, NAN where it was not measured. */
+/* `limit`: of the triad, which was the first of the cases; NULL where it was not measured. The
+ * share of it is the median over rounds, because a machine's speed changes, a ratio does not. */
 static void add_row(struct world *w, const struct run *run, const struct timing *timing,
-                    double limit)
+                    const struct timing *limit)
 {
     const struct plane *const p = run->plane;
     const bool right = run->verdict.right;
@@ -599,14 +601,15 @@ static void add_row(struct world *w, const struct run *run, const struct timing 
     record_int(&row, "steps", (int64_t)run->steps);
     record_text(&row, "grid", grid);
     record_int(&row, "bytes_per_point", star_bytes(p->stream));
-    record_real(&row, "speedup", right && !timing->as ? timing->ratio.median : NAN);
+    record_real(&row, "speedup", known && !limit && !timing->as ? timing->ratio.median : NAN);
     row.aside = false;
     record_real(&row, "waiting_percent", right ? waiting : NAN);
     record_real(&row, "flops_per_s", known ? updates * star_flops(&p->star) / secs : NAN);
     timing_fields(&row, timing, (uint64_t)bytes, known);
-    row.aside = isnan(limit);
-    record_real(&row, "limit_bytes_per_s", limit);
-    record_real(&row, "limit_fraction", known ? bytes / secs / limit : NAN);
+    row.aside = !limit;
+    record_real(&row, "limit_bytes_per_s", limit ? roof_bytes(w) / secs_of(limit) : NAN);
+    record_real(&row, "limit_fraction",
+                limit && known ? bytes / roof_bytes(w) * timing->ratio.median : NAN);
     row.aside = false;
     record_bool(&row, "verified", right);
     program_row(&w->program, &row);
@@ -670,25 +673,26 @@ static struct verdict measure(struct world *w, struct run *runs, int count, stru
 {
     struct timing_case cases[VARIANTS + 1];
     struct place *const place = runs->place;
-    struct limit limit = { .place = place };
+    struct roof roof = { .place = place };
     struct verdict verdict = { .right = true };
 
     if (opt.roofline)
-        limit_open(&limit, w, place);
+        roof_open(&roof, w, place);
     if (planes->has_plain)
         plane_fill(&planes->plain, place, PLANE_LINEAR, opt.seed, 0);
     if (planes->has_window)
         plane_fill(&planes->window, place, PLANE_LINEAR, opt.seed, 0);
     for (int i = 0; i < count; i++) {
-        cases[i] = (struct timing_case){ advance, &runs[i] };
+        cases[opt.roofline + i] = (struct timing_case){ advance, &runs[i] };
         runs[i].elapsed_ns = 0;
         memset(runs[i].workers, 0, (size_t)place->threads * sizeof *runs[i].workers);
     }
-    cases[count] = (struct timing_case){ limit_triad, &limit };
+    if (opt.roofline)
+        cases[0] = (struct timing_case){ roof_triad, &roof };
     timing_run_each(w, &opt.timing, 2 * sizeof(double) * opt.n * opt.n, cases,
                     count + opt.roofline, timings);
     if (opt.roofline)
-        limit_close(&limit);
+        roof_close(&roof);
     if (planes->has_plain)
         verdict = plane_check_linear(&planes->plain, "what was measured");
     if (planes->has_window)
@@ -708,7 +712,8 @@ static int find_runs(struct world *w, struct planes *planes, struct place *place
                 .place = place,
                 .variant = &variants[i],
                 .steps = opt.steps,
-                .workers = aligned_alloc(LINE_BYTES, (size_t)place->threads * sizeof(struct worker)),
+                .workers = aligned_alloc(LINE_BYTES,
+                                         (size_t)place->threads * sizeof(struct worker)),
             };
             if (!runs[count].workers)
                 world_abort(w, UNABLE, "no memory for %d threads", place->threads);
@@ -722,16 +727,17 @@ static struct verdict run_each(struct world *w, struct planes *planes, struct pl
                                uint64_t *compared)
 {
     struct run runs[VARIANTS];
-    struct timing timings[VARIANTS + 1] = { { .as = opt.timing.as } };
+    struct timing timings[VARIANTS + 1];
+    const struct timing *const of_runs = timings + opt.roofline; /* the limit is the first */
     const int count = find_runs(w, planes, place, runs);
     struct verdict all = { .right = true };
-    double limit = NAN;
     int unbound = 0;
 
     if (arg_is(opt.fault, "blocking") && stall_start(&runs->stall, w, opt.limit))
         world_abort(w, UNABLE, "--limit: %s: the watchdog cannot start", strerror(errno));
+    for (int i = 0; i <= VARIANTS; i++)
+        timings[i] = (struct timing){ .as = opt.timing.as };
     for (int i = 0; i < count; i++) {
-        timings[i] = timings[0];
         runs[i].verdict = check(&runs[i], compared);
         all = verdict_both(all, runs[i].verdict);
     }
@@ -739,12 +745,10 @@ static struct verdict run_each(struct world *w, struct planes *planes, struct pl
         all = measure(w, runs, count, planes, timings);
         for (int i = 0; i < count; i++)
             runs[i].verdict = verdict_both(runs[i].verdict, all);
-        if (opt.roofline && w->rank == 0)
-            limit = limit_bytes_per_s(w, secs_of(&timings[count]));
     }
     stall_stop(&runs->stall);
     for (int i = 0; i < count; i++) {
-        add_row(w, &runs[i], &timings[i], limit);
+        add_row(w, &runs[i], &of_runs[i], opt.roofline && all.right ? timings : NULL);
         unbound += atomic_load(&runs[i].unbound);
         free(runs[i].workers);
     }
@@ -860,7 +864,7 @@ static void add_long_row(struct world *w, struct run *run, uint64_t steps, doubl
     MPI_Allreduce(MPI_IN_PLACE, &secs, 1, MPI_DOUBLE, MPI_MAX, w->comm);
     stats_summarize(&secs, 1, &timing.summary);
     run->steps = steps;
-    add_row(w, run, &timing, NAN);
+    add_row(w, run, &timing, NULL);
 }
 
 static enum status draw(const struct run *run)
@@ -942,8 +946,9 @@ static int level_needed(int argc, char **argv)
     bool known = false;
 
     for (int i = 1; i < argc; i++) {
+        const char *const equals = strchr(argv[i], '=');
         if (strncmp(argv[i], "--v", 3) == 0)
-            name = strchr(argv[i], '=') ? strchr(argv[i], '=') + 1 : i + 1 < argc ? argv[i + 1] : "";
+            name = equals ? equals + 1 : i + 1 < argc ? argv[i + 1] : "";
         if (strncmp(argv[i], "--fa", 4) == 0)
             return MPI_THREAD_FUNNELED;
     }
@@ -963,6 +968,12 @@ static enum status check_options(struct world *w)
         return world_usage(w, "--threads %d: give 1 to %d", opt.threads, THREADS_MOST);
     if (opt.node_ranks < 1)
         return world_usage(w, "--node-ranks %d: give at least 1", opt.node_ranks);
+    if (opt.roofline && opt.timing.as)
+        return world_usage(w, "--roofline and --as: means of separate runs say nothing of a share: "
+                           "leave one out");
+    if (opt.roofline && (opt.checkpoint || opt.image))
+        return world_usage(w, "--roofline: with --checkpoint or --image nothing is measured: leave "
+                           "it out");
     if ((opt.checkpoint || opt.image) && (opt.fault || arg_is(opt.variant, "all")))
         return world_usage(w, "--checkpoint and --image are of one run: name one variant");
     if ((opt.restart || opt.checkpoint_every > 0) && !opt.checkpoint)
