@@ -22,8 +22,8 @@ static int pus_per_core(const struct job *job)
 }
 
 /*
- * Elsewhere: mpirun takes no notice of its own mask, but its ranks inherit it if it does not bind them.
- * More ranks than cores are not bound at all.
+ * Elsewhere: mpirun takes no notice of its own mask, but its ranks inherit it if it does not bind
+ * them. More ranks than cores are not bound at all.
  */
 void cure_mpirun(const struct job *job, bool elsewhere, char *line, size_t size)
 {

@@ -19,9 +19,9 @@ struct job {
 };
 
 /*
- * Each writes one line without its end. cure_cores(): as many cores a rank as the node has for it, at
- * most one a thread. The launchers' lines bind each rank to so many; cure_threads() is the line for
- * OpenMP's threads within their rank. `elsewhere`: on job->cpus and nowhere else.
+ * Each writes one line without its end. cure_cores(): as many cores a rank as the node has for it,
+ * at most one a thread. The launchers' lines bind each rank to so many; cure_threads() is the line
+ * for OpenMP's threads within their rank. `elsewhere`: on job->cpus and nowhere else.
  */
 int cure_cores(const struct job *job);
 void cure_mpirun(const struct job *job, bool elsewhere, char *line, size_t size);

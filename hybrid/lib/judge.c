@@ -76,8 +76,8 @@ static bool seat(const struct crowd *c, int thread)
     return false;
 }
 
-/* How many of them can have a core of their own. Of a rank of hundreds of threads that are not bound
- * it is known without search. */
+/* How many of them can have a core of their own. Of a rank of hundreds of threads that are not
+ * bound it is known without search. */
 static int count_seated(const struct crowd *c)
 {
     int threads = 0, seated = 0;
@@ -178,8 +178,8 @@ static int idle_cores(const struct cores *cores, hwloc_const_bitmap_t set)
     return idle;
 }
 
-/* A rank whose own threads have too few cores. Returns by how many. `cores` tells which cores are in
- * use on the whole node. */
+/* A rank whose own threads have too few cores. Returns by how many. `cores` tells which cores are
+ * in use on the whole node. */
 static int judge_rank(const struct layout *layout, const struct cores *cores, struct crowd *alone,
                       int rank, struct sets *sets, struct list *list)
 {

@@ -2,9 +2,9 @@
  * judge - whether the ranks and threads of a node run where they should, and what would cure it.
  * Pure: it looks at masks that were read (or planned), not at the system. Thread-safe.
  *
- * A finding is WRONG only if the same ranks and threads could be placed better on this node: threads
- * share a core while one is idle, or are spread over NUMA nodes for nothing. More threads than the
- * node has cores were asked for: that is WORTH_KNOWING.
+ * A finding is WRONG only if the same ranks and threads could be placed better on this node:
+ * threads share a core while one is idle, or are spread over NUMA nodes for nothing. More threads
+ * than the node has cores were asked for: that is WORTH_KNOWING.
  */
 #ifndef HYBRID_LIB_JUDGE_H
 #define HYBRID_LIB_JUDGE_H

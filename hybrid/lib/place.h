@@ -53,11 +53,11 @@ void place_open(struct place *place, const struct world *w, int threads, const c
 void place_close(struct place *place);
 
 /*
- * Binds the calling thread to the mask of `thread` (0 to threads - 1), once: later calls by the same
- * thread with the same number cost a comparison. Call it in every region, for a team that shrank
- * and grew again has new threads, with the mask of who made them. Threads of OpenMP and POSIX alike.
- * Thread-safe. Returns 0, also where nothing is bound; or -1 with errno: of the system; EPERM: it
- * left out a part of the mask; EINVAL: no such thread.
+ * Binds the calling thread to the mask of `thread` (0 to threads - 1), once: later calls by the
+ * same thread with the same number cost a comparison. Call it in every region, for a team that
+ * shrank and grew again has new threads, with the mask of who made them. Threads of OpenMP and
+ * POSIX alike. Thread-safe. Returns 0, also where nothing is bound; or -1 with errno: of the
+ * system; EPERM: it left out a part of the mask; EINVAL: no such thread.
  */
 int place_thread(struct place *place, int thread);
 

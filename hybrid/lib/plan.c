@@ -121,8 +121,8 @@ struct sizes {
 };
 
 /*
- * Cores go round among the ranks as long as a rank has fewer than threads, then what is left over in
- * equal parts; packed: nothing is left over.
+ * Cores go round among the ranks as long as a rank has fewer than threads, then what is left over
+ * in equal parts; packed: nothing is left over.
  */
 static void set_sizes(const struct group *g, bool packed, struct sizes *sizes)
 {
@@ -236,8 +236,8 @@ static int count_nodes(const struct group *g)
 }
 
 /*
- * At least as many NUMA nodes as ranks: rank k has the nodes from k nodes / ranks on. More ranks: node
- * j has the ranks from j ranks / nodes on, who share its cores.
+ * At least as many NUMA nodes as ranks: rank k has the nodes from k nodes / ranks on. More ranks:
+ * node j has the ranks from j ranks / nodes on, who share its cores.
  */
 static int share_nodes(const struct group *g)
 {
@@ -312,7 +312,8 @@ static void deal_ranks(struct group *g, int *dealt)
 }
 
 /* From a share with more cores than threads those of the first NUMA nodes, side by side, that have
- * as many; the threads then stay together. Returns how many cores of `cores` are left, from *from. */
+ * as many; the threads then stay together. Returns how many cores of `cores` are left, from
+ * *from. */
 static int fewest_nodes(const struct group *g, int threads, int *from)
 {
     int best = g->count, best_from = 0;
@@ -336,8 +337,8 @@ static int fewest_nodes(const struct group *g, int threads, int *from)
     return best;
 }
 
-/* NUMA nodes beyond the first that the ranks' threads will be spread over, added up. 0, or -1 without
- * memory. */
+/* NUMA nodes beyond the first that the ranks' threads will be spread over, added up. 0, or -1
+ * without memory. */
 static int count_spread(const struct group *g, int *spread)
 {
     int *const numbers = calloc((size_t)g->count, sizeof *numbers), from;
@@ -427,8 +428,8 @@ struct matching {
     bool *visited;                /* cores, in this search */
 };
 
-/* Rank `rank` gets one more core, and whoever loses one gets another (Kuhn's algorithm for bipartite
- * matchings). */
+/* Rank `rank` gets one more core, and whoever loses one gets another (Kuhn's algorithm for
+ * bipartite matchings). */
 static bool gain_core(struct matching *m, int rank)
 {
     for (int i = 0; i < m->machine->count; i++) {
@@ -525,7 +526,8 @@ static unsigned pu_of(hwloc_const_bitmap_t set, int j)
     return (unsigned)pu;
 }
 
-/* A thread alone on its core may use all of the core's PUs that were granted; otherwise it has one. */
+/* A thread alone on its core may use all of the core's PUs that were granted; otherwise it has
+ * one. */
 static int place_threads(struct group *g, enum plan_policy policy, int threads,
                          hwloc_bitmap_t *masks, bool *shares_pu)
 {
@@ -681,8 +683,8 @@ void plan_free(struct plan *plan)
     *plan = (struct plan){ 0 };
 }
 
-/* The threads of a rank on the cores of its share, of which it uses what was granted to it. The share
- * becomes a set of PUs. */
+/* The threads of a rank on the cores of its share, of which it uses what was granted to it. The
+ * share becomes a set of PUs. */
 static int fill_share(const struct plan_request *request, const struct machine *machine,
                       hwloc_const_bitmap_t usable, int *numbers, int rank, struct plan *plan)
 {

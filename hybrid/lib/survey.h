@@ -30,14 +30,14 @@ struct survey {
     hwloc_bitmap_t busy; /* the CPUs of these */
 };
 
-/* The calling thread reads its own place, in a team that place_open() knows. Thread-safe. Returns 0, or
- * -1 with errno. */
+/* The calling thread reads its own place, in a team that place_open() knows. Thread-safe. Returns
+ * 0, or -1 with errno. */
 int survey_thread(const struct place *place, int thread, struct seat *seat);
 
 /*
  * Collective: `seats`, of `threads` threads (allocated by world_alloc(), and the
- * survey's from now on), and what the rank was granted come together; rank 0 of the node looks up cores,
- * packages and NUMA nodes for all, and, if `others`, for processes of other jobs (others.h).
+ * survey's from now on), and what the rank was granted come together; rank 0 of the node looks up
+ * cores, packages and NUMA nodes for all, and, if `others`, for processes of other jobs (others.h).
  * survey_close() frees.
  */
 void survey_node(struct survey *survey, const struct world *w, const struct place *place, int threads,

@@ -1,24 +1,24 @@
 /*
  * cg - the conjugate gradient method, on ranks and threads
  *
- * The equations are Poisson's on a square: 4 u(i,j) - u(i-1,j) - u(i+1,j) - u(i,j-1) - u(i,j+1) = f(i,j)
- * for i, j from 1 to n, and 0 around it. Each rank has a block of rows of the field, and needs one row
- * of each neighbour's; and every step needs two scalar products, for which all ranks wait for all:
+ * The equations are Poisson's on a square: 4 u(i,j) - u(i-1,j) - u(i+1,j) - u(i,j-1) - u(i,j+1) =
+ * f(i,j) for i, j from 1 to n, and 0 around it. Each rank has a block of rows of the field, and
+ * needs one row of each neighbour's; and every step needs two scalar products, for which all ranks
+ * wait for all:
  *
  *   classic    exchange edges, multiply, and two allreduces a step (Hestenes, Stiefel 1952)
  *   overlap    the same, but inner rows are multiplied while the edges travel
- *   pipelined  one allreduce a step, which is under way during the multiplication (Ghysels, Vanroose,
- *              "Hiding global synchronization latency ...", Parallel Computing 40, 2014). What is
- *              carried along drifts away from what it stands for, so every --renew steps it is
- *              computed anew
+ *   pipelined  one allreduce a step, which is under way during the multiplication (Ghysels,
+ *              Vanroose, Parallel Computing 40, 2014). What is carried along drifts away from what it stands
+ *              for, so every --renew steps it is computed anew
  *
  * Sums of floating-point numbers depend on their order, so steps and bits change with the number of
- * ranks and threads. With --reproducible each row of the field is summed by itself, and the n sums are
- * gathered and added in the order of the rows: the same bits on any number of either.
+ * ranks and threads. With --reproducible each row of the field is summed by itself, and the n sums
+ * are gathered and added in the order of the rows: the same bits on any number of either.
  *
- * f is such that u(i,j) = i (n + 1 - i) j (n + 1 - j) solves it exactly, all in whole numbers. In the
- * end the residual is computed anew, and the error is compared with what the residual allows: it is at
- * most the residual's norm divided by the least eigenvalue, 8 sin^2(pi / (2 n + 2)).
+ * f is such that u(i,j) = i (n + 1 - i) j (n + 1 - j) solves it exactly, all in whole numbers. In
+ * the end the residual is computed anew, and the error is compared with what the residual allows:
+ * it is at most the residual's norm divided by the least eigenvalue, 8 sin^2(pi / (2 n + 2)).
  *
  * What can go wrong: not to converge (--steps is the most; --tolerance below what rounding leaves);
  * edges of the step before (--fault stale: convergence may still be reported, the error tells).

@@ -1,11 +1,11 @@
 /*
  * summa - C = A B on a grid of ranks, panel by panel
  *
- * The ranks are a grid of p rows and q columns. Each has a block of A, of B and of C; sizes need not
- * divide, and p and q need not be equal. For each panel of some columns of A and as many rows of B the
- * ranks that have them broadcast them along their row and their column of the grid, and every rank
- * adds the product of its two pieces to its block of C (van de Geijn, Watts, "SUMMA: scalable
- * universal matrix multiplication algorithm", Concurrency 9, 1997):
+ * The ranks are a grid of p rows and q columns. Each has a block of A, of B and of C; sizes need
+ * not divide, and p and q need not be equal. For each panel of some columns of A and as many rows
+ * of B the ranks that have them broadcast them along their row and their column of the grid, and
+ * every rank adds the product of its two pieces to its block of C (van de Geijn, Watts, "SUMMA:
+ * scalable universal matrix multiplication algorithm", Concurrency 9, 1997):
  *
  *   blocking   broadcast, multiply, broadcast, multiply
  *   overlap    the next panel is broadcast while this one is multiplied
@@ -14,9 +14,9 @@
  * threads of the rank. `alone` is the same number of operations in one call of the kernel on each
  * rank, without any broadcast: what the rows before it are compared with, in turns.
  *
- * All numbers are whole, so that every sum is exact in any order. First A(i,k) = i + k, B(k,j) = k - j,
- * and each C(i,j) is compared with its closed form; then random ones, and C x with A (B x) for two
- * random vectors x (Freivalds 1979).
+ * All numbers are whole, so that every sum is exact in any order. First A(i,k) = i + k, B(k,j) = k
+ * - j, and each C(i,j) is compared with its closed form; then random ones, and C x with A (B x) for
+ * two random vectors x (Freivalds 1979).
  *
  * What can go wrong: to take for granted that p divides n; a panel across the border of two blocks
  * (--fault border takes its second part from the wrong rank).
@@ -88,7 +88,8 @@ struct product {
 /* ---- The kernel: C += A B of an m x k and a k x n piece ---- */
 
 #ifdef HAVE_BLAS
-/* Each of our threads, bound where it should be, has some rows; the BLAS's own would run anywhere. */
+/* Each of our threads, bound where it should be, has some rows; the BLAS's own would run
+ * anywhere. */
 static void multiply_blas(struct product *p, const double *a, size_t a_stride, const double *b, size_t k)
 {
     const int n = (int)p->columns.count;

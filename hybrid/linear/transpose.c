@@ -1,20 +1,21 @@
 /*
  * transpose - B is A with rows and columns exchanged, on ranks that have some rows of each
  *
- * A and B are n x n. Each rank has a block of rows of both, so all but one block of what it needs for
- * its rows of B lies in the other ranks' rows of A:
+ * A and B are n x n. Each rank has a block of rows of both, so all but one block of what it needs
+ * for its rows of B lies in the other ranks' rows of A:
  *
- *   alltoall  each rank transposes what every other one needs into a buffer, MPI_Alltoallv moves it,
- *             and its rows are copied to where they belong
+ *   alltoall  each rank transposes what every other one needs into a buffer, MPI_Alltoallv moves
+ *             it, and its rows are copied to where they belong
  *   pairwise  the same by MPI_Sendrecv, one partner after the other: buffers of one block alone
  *   shared    the ranks of a node have A in one window and read each other's blocks where they are;
  *             with ranks of other nodes it goes pairwise
  *
- * Threads share out the rows of B. All three go through memory by tiles (hybrid/lib/tile.h): one of A
- * and B is walked across its rows, and a plain loop would use 8 bytes of every 64 that it fetches.
+ * Threads share out the rows of B. All three go through memory by tiles (hybrid/lib/tile.h): one of
+ * A and B is walked across its rows, and a plain loop would use 8 bytes of every 64 that it
+ * fetches.
  *
- * 16 bytes are counted an element, one reading and one writing; --roofline tells the share of what the
- * triad gives at the same time.
+ * 16 bytes are counted an element, one reading and one writing; --roofline tells the share of what
+ * the triad gives at the same time.
  *
  * What can go wrong: n that the ranks do not divide (blocks are uneven here); to read in the window
  * before its owner has written (--fault no_wait), or to write while others still read.
@@ -372,7 +373,8 @@ static void add_row(struct world *w, const char *variant, const struct timing *t
         timing_notes(&w->program, timing);
 }
 
-/* Each variant once, checked; then all in turns, with the limit if it is asked for; then checked. */
+/* Each variant once, checked; then all in turns, with the limit if it is asked for; then
+ * checked. */
 static struct verdict compare(struct world *w, struct matrices *m)
 {
     struct timing_case cases[VARIANTS + 1];

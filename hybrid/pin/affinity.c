@@ -8,9 +8,9 @@
  *
  * Then the verdict. It is wrong, and the status 1, if the same ranks and threads could be placed
  * better on the same node: threads take turns on a core while another is idle, ranks share a core,
- * a rank is spread over NUMA nodes for nothing, or another job is bound to the same cores. The lines
- * that cure it are printed, to paste. More threads than the node has cores are your decision: that
- * is told, and no more (so with --allow-share is any sharing).
+ * a rank is spread over NUMA nodes for nothing, or another job is bound to the same cores. The
+ * lines that cure it are printed, to paste. More threads than the node has cores are your decision:
+ * that is told, and no more (so with --allow-share is any sharing).
  *
  * What can go wrong: mpirun binds each of one or two ranks to one core, so the threads of a rank
  * take turns on it, and nothing says so. srun gives a task one CPU if it is not told how many. Two

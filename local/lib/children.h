@@ -1,9 +1,9 @@
 /*
  * children - processes that this one starts, that end with it, and that are all waited for.
  *
- * A child is a fork: it has a copy of the memory of its parent, and shares what was mapped as shared
- * before. On Linux it is killed when its parent ends, in whatever way (PR_SET_PDEATHSIG of the
- * thread that forks it, which should be the main one); elsewhere it outlives a parent that is
+ * A child is a fork: it has a copy of the memory of its parent, and shares what was mapped as
+ * shared before. On Linux it is killed when its parent ends, in whatever way (PR_SET_PDEATHSIG of
+ * the thread that forks it, which should be the main one); elsewhere it outlives a parent that is
  * killed. For a process of one thread.
  */
 #ifndef LOCAL_LIB_CHILDREN_H
@@ -34,7 +34,8 @@ pid_t child_wait_any(int *ended);
  */
 int children_run(size_t workers, int (*work)(void *arg, size_t worker), void *arg, int *statuses);
 
-/* `bytes` of zeros that children share with this process; NULL with errno. children_unmap() frees. */
+/* `bytes` of zeros that children share with this process; NULL with errno. children_unmap()
+ * frees. */
 void *children_map(size_t bytes);
 void children_unmap(void *memory, size_t bytes);
 

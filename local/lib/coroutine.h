@@ -1,12 +1,12 @@
 /*
  * coroutine - functions that keep their place: they are left in the middle and resumed there.
  *
- * A coroutine runs on a stack of its own, in the thread that resumes it, until it yields or returns.
- * Only one of a thread runs at a time, so between two yields nothing needs a lock. The switch saves
- * what a function must preserve for its caller (System V ABI for x86-64, AAPCS64): about ten
- * instructions, no system call. Elsewhere, and under sanitizers, it is that of ucontext (POSIX 2004),
- * which saves the signal mask by two system calls. The floating-point control words (rounding,
- * traps) are not saved: coroutines that change them share them.
+ * A coroutine runs on a stack of its own, in the thread that resumes it, until it yields or
+ * returns. Only one of a thread runs at a time, so between two yields nothing needs a lock. The
+ * switch saves what a function must preserve for its caller (System V ABI for x86-64, AAPCS64):
+ * about ten instructions, no system call. Elsewhere, and under sanitizers, it is that of ucontext
+ * (POSIX 2004), which saves the signal mask by two system calls. The floating-point control words
+ * (rounding, traps) are not saved: coroutines that change them share them.
  *
  * A thread may have any number; a coroutine is resumed by one thread at a time.
  */

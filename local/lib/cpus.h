@@ -17,8 +17,8 @@ struct cpus {
 /* The calling thread's mask. Returns 0, or -1 with errno (ENOSYS: this system has no masks). */
 int cpus_granted(struct cpus *cpus);
 
-/* Binds the calling thread to the mask. The system may leave out CPUs that it does not give, without
- * a word: read it back. Returns 0, or -1 with errno (EINVAL: none is left; ENOSYS). */
+/* Binds the calling thread to the mask. The system may leave out CPUs that it does not give,
+ * without a word: read it back. Returns 0, or -1 with errno (EINVAL: none is left; ENOSYS). */
 int cpus_bind(const struct cpus *cpus);
 
 /* How many CPUs the mask holds. */

@@ -32,7 +32,8 @@ struct mpmc {
 };
 
 /* Bytes that a queue of so many items takes; 0 if that is more than memory can hold. Capacity is
- * rounded up to a power of 2, and is 2 at least: with one slot its turns could not be told apart. */
+ * rounded up to a power of 2, and is 2 at least: with one slot its turns could not be told
+ * apart. */
 static inline size_t mpmc_bytes(size_t capacity)
 {
     const size_t slots = line_power_of_2(capacity < 2 ? 2 : capacity);

@@ -131,7 +131,8 @@ void plot_add(struct plot *plot, const struct record *record)
     plot->points[plot->count++] = point;
 }
 
-/* A string of gnuplot's: between quotes in which a quote is doubled, and nothing else is special. */
+/* A string of gnuplot's: between quotes in which a quote is doubled, and nothing else is
+ * special. */
 static void quote(FILE *out, const char *text)
 {
     fputc('\'', out);

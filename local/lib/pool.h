@@ -53,7 +53,8 @@ void pool_submit(struct pool *pool, struct task *task);
  */
 int pool_wait(struct pool *pool, struct task *task, double limit_secs);
 
-/* Runs what has been submitted, ends the threads, and frees the pool. When nobody submits any more. */
+/* Runs what has been submitted, ends the threads, and frees the pool. When nobody submits any
+ * more. */
 void pool_close(struct pool *pool);
 
 #endif

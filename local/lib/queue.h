@@ -25,9 +25,9 @@ struct queue;
 size_t queue_bytes(size_t capacity, unsigned kind);
 
 /*
- * Makes an empty queue in queue_bytes() bytes at `memory`, which begins at a multiple of LINE_BYTES.
- * Before others touch it. Returns it, or NULL with errno (of pthread_mutex_init() and its kin).
- * queue_destroy(), after the last use, in one process, leaves the memory to its owner.
+ * Makes an empty queue in queue_bytes() bytes at `memory`, which begins at a multiple of
+ * LINE_BYTES. Before others touch it. Returns it, or NULL with errno (of pthread_mutex_init() and
+ * its kin). queue_destroy(), after the last use, in one process, leaves the memory to its owner.
  */
 struct queue *queue_init(void *memory, size_t capacity, unsigned kind);
 void queue_destroy(struct queue *queue);

@@ -117,7 +117,8 @@ static int64_t earliest(const int64_t *times)
     return first;
 }
 
-/* Starts all and waits for them, but not for ever. Returns how many did not end, or -1 with errno. */
+/* Starts all and waits for them, but not for ever. Returns how many did not end, or -1 with
+ * errno. */
 static long run(struct job *job)
 {
     pid_t *const children = calloc(opt.workers, sizeof *children);

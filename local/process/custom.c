@@ -9,8 +9,8 @@
  * so somebody has to look at it: process_join() does (--fail K makes child K fail, and the program
  * says so).
  *
- * What can go wrong: nobody looks at the statuses (--fault ignore). All children die, and the parent
- * speaks of success; the results that never came tell the truth.
+ * What can go wrong: nobody looks at the statuses (--fault ignore). All children die, and the
+ * parent speaks of success; the results that never came tell the truth.
  *
  * Run:     make run P=custom ARGS="--workers 4"
  * Try:     --fail 2: the others' results are there

@@ -8,8 +8,8 @@
  *
  * kill() returns when the signal has been sent, not when it has been acted on. A child that is dead
  * stays in the table of processes, a zombie, until its parent has collected its status: its signal
- * or exit status. Then its id is free, and may be given to another process: a signal that comes later
- * could meet a stranger (Linux has pidfd_open() against that).
+ * or exit status. Then its id is free, and may be given to another process: a signal that comes
+ * later could meet a stranger (Linux has pidfd_open() against that).
  *
  * What can go wrong: nobody waits for the dead child, which stays a zombie (--fault no_wait).
  *

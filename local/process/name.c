@@ -1,9 +1,9 @@
 /*
  * name - the three names of a process
  *
- * A process has an id, which the system gives and which is its own while it lives; a name of at most
- * 15 bytes that the kernel keeps for ps and top; and the words it was started with, the first of
- * which tools take for its name. Each child gives itself a name and tells it through a pipe; the
+ * A process has an id, which the system gives and which is its own while it lives; a name of at
+ * most 15 bytes that the kernel keeps for ps and top; and the words it was started with, the first
+ * of which tools take for its name. Each child gives itself a name and tells it through a pipe; the
  * parent reads it back from the system by the child's id.
  *
  * What can go wrong: a name of more than 15 bytes is cut off without a word (--fault long). Who

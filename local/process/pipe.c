@@ -9,8 +9,8 @@
  *   socketpair  both directions
  *   ring        two queues in shared memory (local/lib/queue): no system call while both are awake
  *
- * The end of a pipe comes when every writing end is closed, in every process that has one. A read may
- * return less than was asked for, and a write to a pipe that nobody reads raises SIGPIPE.
+ * The end of a pipe comes when every writing end is closed, in every process that has one. A read
+ * may return less than was asked for, and a write to a pipe that nobody reads raises SIGPIPE.
  *
  * What can go wrong: the parent keeps a writing end open, so the stages never see the end (--fault
  * leak). Two processes write to each other more than the pipes hold before either reads (--fault

@@ -7,9 +7,9 @@
  *   dynamic  a process that is done is given the next chunk
  *   static   each process is given its share beforehand
  *
- * A process that is killed takes its chunk with it. The parent sees the end of its channel, collects
- * its status, starts another process in its place, and gives that the chunk again: no item is lost
- * and none is delivered twice (--kill N kills N processes, each with a chunk in hand).
+ * A process that is killed takes its chunk with it. The parent sees the end of its channel,
+ * collects its status, starts another process in its place, and gives that the chunk again: no item
+ * is lost and none is delivered twice (--kill N kills N processes, each with a chunk in hand).
  *
  * An item that is quicker computed than sent gains nothing: the table sets the pool beside a plain
  * loop, and tells from how long an item on it gains. --work makes items longer.
@@ -328,8 +328,8 @@ static void add_row(struct program *program, const char *variant, const struct p
 }
 
 /*
- * From how long an item on the workers gain: with n items, a pool that costs T besides the items, and
- * w seconds an item, n w = T + n w / p, where p is the number of those that compute at a time.
+ * From how long an item on the workers gain: with n items, a pool that costs T besides the items,
+ * and w seconds an item, n w = T + n w / p, where p is the number of those that compute at a time.
  */
 static void tell_break_even(struct program *program, const struct pool *pool,
                             const struct turn *serial, const struct turn *turn)

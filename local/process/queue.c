@@ -10,8 +10,8 @@
  *
  * A consumer that dies takes the item that it holds with it, and nothing else: --kill 1 kills one
  * that has an item in hand, and the others begin after that. With `lock` it dies holding the mutex,
- * which is robust: the next one to ask is told so (EOWNERDEAD) and finishes what it began. Those who
- * sleep on a condition do not ask; so the parent, which is told of the death, does.
+ * which is robust: the next one to ask is told so (EOWNERDEAD) and finishes what it began. Those
+ * who sleep on a condition do not ask; so the parent, which is told of the death, does.
  *
  * What can go wrong: a consumer takes "empty" for "over". If it comes before the first item, it
  * leaves with none (--fault poll_empty).
@@ -136,8 +136,8 @@ static void end_shm(struct job *job)
     queue_close(job->queue);
 }
 
-/* After the mutex was asked for: finishes what an owner that died with it had begun. What it did not
- * tell, all are told. */
+/* After the mutex was asked for: finishes what an owner that died with it had begun. What it did
+ * not tell, all are told. */
 static bool take_over(struct buffer *b, int error)
 {
     if (error != EOWNERDEAD)

@@ -9,12 +9,14 @@
  *   file       a file, mapped by each; what is written stays in the file
  *   threads    no processes at all: the same by threads, in ordinary memory, to compare with
  *
- * A page is found missing, and is put in its place by the system, at the first touch: by each process
- * for itself, also where another one has the page already. The table counts these page faults.
+ * A page is found missing, and is put in its place by the system, at the first touch: by each
+ * process for itself, also where another one has the page already. The table counts these page
+ * faults.
  *
  * Each child fills its part, and counts its elements in one counter that a mutex guards. The mutex
- * lies in the shared memory too, is made for processes, and is robust: when a process dies that holds
- * it, the next one to ask is told so (EOWNERDEAD), puts the counter right, and goes on (--kill 1).
+ * lies in the shared memory too, is made for processes, and is robust: when a process dies that
+ * holds it, the next one to ask is told so (EOWNERDEAD), puts the counter right, and goes on
+ * (--kill 1).
  *
  * What can go wrong: the array is ordinary memory (--fault private): the parent's is still empty. A
  * shared file system that is too small kills who writes beyond it; so room is asked for first.

@@ -6,7 +6,8 @@
  * been collected.
  *
  *   fork    the child is a copy of this process and goes on from here
- *   exec    posix_spawn starts a program's image from the beginning, here this program's with --part
+ *   exec    posix_spawn starts a program's image from the beginning, here this program's
+ *           with --part
  *   serial  fork, but each child is waited for before the next one is started
  *
  * What can go wrong: the sum is sent as exit status, of which 8 bits arrive (--fault status). Text

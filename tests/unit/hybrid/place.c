@@ -1,5 +1,6 @@
 /*
- * place - masks applied and read back: on a machine of 384 CPUs that does not exist, and on this one
+ * place - masks applied and read back: on a machine of 384 CPUs that does not exist, and on this
+ * one
  *
  * Test: -n 1
  * Test: -n 2

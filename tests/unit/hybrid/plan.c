@@ -204,8 +204,8 @@ static void check_cores(const struct plan_request *request, const struct plan *p
     assert_int_equal(used, most_cores(request));
 }
 
-/* Of the cores of a rank that have as many PUs none has two threads more than another; and no PU has
- * two while one has none. */
+/* Of the cores of a rank that have as many PUs none has two threads more than another; and no PU
+ * has two while one has none. */
 static void check_rank(const struct plan_request *request, const struct plan *plan, int rank)
 {
     int counts[MOST_CORES], least[5] = { 999, 999, 999, 999, 999 }, most[5] = { 0 };
@@ -234,7 +234,8 @@ static void check_rank(const struct plan_request *request, const struct plan *pl
     hwloc_bitmap_free(part);
 }
 
-/* Equal grants and equal threads: shares of cores that differ by one at most, apart from one another. */
+/* Equal grants and equal threads: shares of cores that differ by one at most, apart from one
+ * another. */
 static void check_shares(const struct plan_request *request, const struct plan *plan)
 {
     int least = 999, most = 0, all = 0;
