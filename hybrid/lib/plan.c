@@ -412,9 +412,18 @@ static int share_group(struct group *g, enum plan_policy policy, int kinds, int 
         deal_ranks(g, dealt);
     if (policy == PLAN_COMPACT ? share_row(g, true) : share_evenly(g))
         return -1;
-    if (kinds > 1 && policy != PLAN_COMPACT && g->ranks_count <= g->count && same_threads(g) &&
-        mixes_kinds(g))
+    const bool may_mix = kinds > 1 && policy != PLAN_COMPACT && g->ranks_count <= g->count;
+    if (may_mix && mixes_kinds(g)) { /* as many cores as threads may be of one kind */
+        clear_shares(g);
+        if (share_row(g, true))
+            return -1;
+    }
+    if (may_mix && mixes_kinds(g)) {
+        clear_shares(g);
+        if (!same_threads(g))
+            return share_row(g, false);
         share_kinds(g, kinds);
+    }
     return 0;
 }
 

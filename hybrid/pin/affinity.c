@@ -34,6 +34,7 @@
  * Test(1): -n 1 --plan --topology "core:4 pu:1" --granted 0 --ranks 1 --threads 2
  * Test:    -n 1 --plan --topology "core:4 pu:1" --granted 0 --ranks 1 --threads 2 --allow-share
  * Test:    -n 1 --plan --topology "core:2 pu:1" --ranks 3 --threads 2
+ * Test:    -n 1 --plan --topology "core:4 pu:1" --kind performance --ranks 2 --threads 2
  * Test(2): -n 1 --plan --topology "core:two"
  * Test(2): -n 1 --plan --topology "core:2 pu:1" --granted 7
  * Test(2): -n 1 --threads 0
@@ -56,8 +57,8 @@
 static struct {
     int threads, ranks;
     bool plan, show, allow_share, allow_others;
-    const char *place, *variant, *topology, *granted, *draw;
-} opt = { .ranks = 1, .place = "none", .variant = "openmp" };
+    const char *place, *variant, *topology, *granted, *kind, *draw;
+} opt = { .ranks = 1, .place = "none", .variant = "openmp", .kind = "all" };
 
 static const struct arg options[] = {
     { "threads", ARG_INT, &opt.threads, "threads of each rank" },
@@ -72,6 +73,8 @@ static const struct arg options[] = {
       "description; without, this machine" },
     { "granted", ARG_TEXT, &opt.granted, "plan: the CPUs that each rank is granted, as 0-3,8" },
     { "ranks", ARG_INT, &opt.ranks, "plan: ranks of the node" },
+    { "kind", ARG_CHOICE, &opt.kind, "plan: of cores that differ, which",
+      .choices = "all|performance|efficiency" },
     ARGS_END,
 };
 
@@ -411,7 +414,10 @@ static enum status plan_machine(struct world *w, hwloc_topology_t topology, cons
     }
     hwloc_bitmap_list_snprintf(list, sizeof list, granted[0]);
     const struct plan_request request = { topology, opt.ranks, (const hwloc_const_bitmap_t *)granted,
-                                          threads, plan_policy_of(policy), PLAN_ALL };
+                                          threads, plan_policy_of(policy),
+                                          arg_is(opt.kind, "all")           ? PLAN_ALL
+                                          : arg_is(opt.kind, "performance") ? PLAN_PERFORMANCE
+                                                                            : PLAN_EFFICIENCY };
     if (plan_make(&request, &plan, NULL)) {
         program_error("--granted %s: no CPU of that machine is among them: its CPUs are numbered "
                       "from %d to %d", opt.granted ? opt.granted : "",

@@ -384,6 +384,7 @@ static const struct golden goldens[] = {
     { "pu:6", NULL, NULL, { NULL }, 2, 2, PLAN_BALANCED, PLAN_ALL, "0,1 | 3,4" },
     { "core:14 pu:1", NULL, "0-5", { NULL }, 2, 7, PLAN_BALANCED, PLAN_ALL,
       "0,1,2,6,7,8,9 | 3,4,5,10,11,12,13" },
+    { "core:14 pu:1", NULL, "0-5", { NULL }, 2, 3, PLAN_BALANCED, PLAN_ALL, "0,1,2 | 3,4,5" },
     { "core:14 pu:1", NULL, "0-5", { NULL }, 2, 3, PLAN_BALANCED, PLAN_PERFORMANCE,
       "0,1,2 | 3,4,5" },
     { "core:12 pu:1", NULL, "0-5", { NULL }, 2, 6, PLAN_BALANCED, PLAN_ALL,
