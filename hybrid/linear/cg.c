@@ -50,6 +50,7 @@
 #include <string.h>
 
 #include "hybrid/lib/place.h"
+#include "hybrid/lib/room.h"
 #include "local/lib/clock.h"
 #include "local/lib/data.h"
 #include "local/lib/pages.h"
@@ -595,6 +596,9 @@ int main(int argc, char **argv)
         status = world_usage(&w, "--n %zu: at most %zu, or the solution is not exact", opt.n, most_n);
     if (status == PASS && (*end || !(tolerance > 0) || !(tolerance < 1)))
         status = world_usage(&w, "--tolerance %s: a number above 0 and below 1", opt.tolerance);
+    const uint64_t rows = block_of(opt.n, (uint64_t)w.size, (uint64_t)w.rank).count;
+    if (status == PASS)
+        status = room_for(&w, VECTORS * (rows + 2) * opt.n * sizeof(double), 0);
     if (status == PASS)
         status = run(&w, tolerance);
     return world_close(&w, status);

@@ -47,6 +47,7 @@
 #endif
 
 #include "hybrid/lib/place.h"
+#include "hybrid/lib/room.h"
 #include "local/lib/data.h"
 #include "local/lib/pages.h"
 #include "mpi/lib/timing.h"
@@ -502,6 +503,16 @@ static enum status run(struct world *w)
                            "and for random matrices by random vectors", opt.n, opt.n);
 }
 
+/* Three blocks, and two slabs, each of all blocks in a row or a column of the grid. */
+static enum status check_room(const struct world *w)
+{
+    int grid[2] = { 0, 0 };
+
+    MPI_Dims_create(w->size, 2, grid);
+    const uint64_t rows = opt.n / (uint64_t)grid[0] + 1, columns = opt.n / (uint64_t)grid[1] + 1;
+    return room_for(w, (3 * rows * columns + opt.n * (rows + columns)) * sizeof(double), 0);
+}
+
 int main(int argc, char **argv)
 {
     static const size_t most_n = 20000; /* sums below 2^53, blocks that MPI can count */
@@ -513,6 +524,8 @@ int main(int argc, char **argv)
         status = world_usage(&w, "--threads %d: at least 1", opt.threads);
     if (status == PASS && opt.n > most_n)
         status = world_usage(&w, "--n %zu: at most %zu", opt.n, most_n);
+    if (status == PASS)
+        status = check_room(&w);
 #ifndef HAVE_BLAS
     if (status == PASS && arg_is(opt.kernel, "blas")) {
         if (w.rank == 0)

@@ -45,6 +45,7 @@
 
 #include "hybrid/lib/place.h"
 #include "hybrid/lib/roof.h"
+#include "hybrid/lib/room.h"
 #include "hybrid/lib/tile.h"
 #include "local/lib/clock.h"
 #include "local/lib/data.h"
@@ -435,6 +436,17 @@ static enum status run(struct world *w)
                            "on %d ranks of %d threads", opt.n, opt.n, w->size, opt.threads);
 }
 
+/* A of the node's ranks in their window, B and two buffers of each in its own memory. */
+static enum status check_room(const struct world *w)
+{
+    const uint64_t rows = block_of(opt.n, (uint64_t)w->size, (uint64_t)w->rank).count;
+    const uint64_t own = rows * opt.n * sizeof(double);
+    uint64_t window;
+
+    MPI_Allreduce(&own, &window, 1, MPI_UINT64_T, MPI_SUM, w->node_comm);
+    return room_for(w, 3 * own, window);
+}
+
 int main(int argc, char **argv)
 {
     struct world w;
@@ -450,6 +462,8 @@ int main(int argc, char **argv)
                           "ranks", opt.n);
         status = UNABLE;
     }
+    if (status == PASS)
+        status = check_room(&w);
     if (status == PASS)
         status = run(&w);
     return world_close(&w, status);

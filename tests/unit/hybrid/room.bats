@@ -36,6 +36,10 @@ refused() { # refused BUILD PROGRAM ARGS...
     refused "${LOCKSTEP_BUILD:-build}" shared/stream --count 4M --variant shared
 }
 
+@test "matrices of transpose that do not fit" {
+    refused "${LOCKSTEP_BUILD:-build}" transpose --n 2000
+}
+
 @test "a table of each rank's own needs no room there" {
     start 24m "${LOCKSTEP_BUILD:-build}" shared/table --bytes 64M --variant each
     [ "$status" = 0 ]
