@@ -170,7 +170,8 @@ list:
 
 install: all
 	@for p in $(programs); do install -D $(BUILD)/$$p $(DESTDIR)$(PREFIX)/libexec/lockstep/$$p || exit 1; done
-	@for j in $(filter-out jobs/platforms,$(wildcard jobs/* jobs/platforms/*)); do install -D $$j $(DESTDIR)$(PREFIX)/share/lockstep/$$j || exit 1; done
+	@for j in $(filter-out jobs/site.sh jobs/lib jobs/platforms,$(wildcard jobs/* jobs/lib/* jobs/platforms/*)); do \
+	    install -D $$j $(DESTDIR)$(PREFIX)/share/lockstep/$$j || exit 1; done
 	@for d in docs/labs/*; do install -D -m 644 $$d $(DESTDIR)$(PREFIX)/share/lockstep/$$d || exit 1; done
 
 format:

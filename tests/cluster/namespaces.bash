@@ -222,9 +222,10 @@ allow_mpirun_as_root() {
 
 # share_cpus CPUS: the hosts pretend to have CPUS in all. Where these are more than the machine's,
 # Open MPI's waiting ranks must give way; mpirun and job scripts, which count the pretended ones,
-# would not ask for it.
+# would not ask for it. So with OpenMP's threads.
 share_cpus() {
     if [ "$1" -gt "$(nproc)" ]; then
         export OMPI_MCA_mpi_yield_when_idle=${OMPI_MCA_mpi_yield_when_idle:-1}
+        export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
     fi
 }

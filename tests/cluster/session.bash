@@ -59,7 +59,7 @@ in_session() {
     local variable cluster=()
     while IFS= read -r -d '' variable; do
         case $variable in
-            SLURM_CONF=* | SLURM_PMIX_* | CLUSTER_* | OMPI_* | PRTE_* | HYDRA_*) cluster+=("$variable") ;;
+            SLURM_CONF=* | SLURM_PMIX_* | CLUSTER_* | OMP_* | OMPI_* | PRTE_* | HYDRA_*) cluster+=("$variable") ;;
         esac
     done <"/proc/$SESSION_PID/environ"
     # shellcheck disable=SC2016  # expanded by the shell inside

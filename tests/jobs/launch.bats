@@ -158,7 +158,7 @@ JOB srun:pmix                             | -n 17 scatter      | R17 T1 PASSIVE 
 JOB srun:pmix                             | -t 3 scatter       | R8 T3 PASSIVE YIELD srun --mpi=pmix -n 8 --overcommit --cpu-bind=none P
 JOB srun:pmix SLURM_EXPORT_ENV=NONE       | scatter            | R8 T1 srun --mpi=pmix -n 8 --cpu-bind=cores --export=ALL P
 HET srun:pmix                             | scatter            | R5 T1 srun --mpi=pmix --het-group=0-1 --cpu-bind=cores P
-HET srun:pmix                             | -n 3 scatter       | 2 this heterogeneous job has 5 tasks: leave out -n 3
+HET srun:pmix                             | -n 3 scatter       | 2 this heterogeneous job has 5 tasks: leave out -n
 ompi4 JOB                                 | -t 2 scatter       | R8 T2 mpirun -n 8 --map-by slot:PE=2 CORE X P
 ompi4 JOB                                 | -t 3 scatter       | R8 T3 PASSIVE YIELD mpirun -n 8 FREE XW P
 ompi4 JOB                                 | -n 9 scatter       | R9 T1 mpirun -n 9 OVER FREE X P
@@ -234,6 +234,122 @@ ompi4                                            | scatter      | R2 T3 PASSIVE 
 ompi4 LOCKSTEP_LAUNCHER=mpirun OMP_NUM_THREADS=2 | scatter      | R2 T2 mpirun -n 2 --map-by slot:PE=2 CORE X P
 ompi4                                            | -t 1 scatter | R2 T1 ibrun P
 END
+}
+
+@test "nodes, ranks on each of them, hosts, words of the site" {
+    local job="SLURM_JOB_ID=7 SLURM_NTASKS=8 SLURM_TASKS_PER_NODE=2(x4) SLURM_JOB_CPUS_PER_NODE=4(x4)"
+    job+=" SLURM_JOB_NUM_NODES=4"
+    printf '%s\n' '# the lab' 'a 2' 'b:3  # new' '' 'c slots=1' a >"$BATS_TEST_TMPDIR/hosts"
+    echo 'a many' >"$BATS_TEST_TMPDIR/bad"
+    : >"$BATS_TEST_TMPDIR/none"
+    sed -E -e "s/(^| )JOB /\\1$job /" -e "s|HOSTS|$BATS_TEST_TMPDIR|" <<'END' >"$BATS_TEST_TMPDIR/rows"
+ompi4 JOB srun:pmix | -N 2 scatter                      | R4 T1 srun --mpi=pmix -N 2 --ntasks-per-node=2 -n 4 --cpu-bind=cores P
+ompi4 JOB srun:pmix | --ranks-per-node 1 scatter        | R4 T1 srun --mpi=pmix -N 4 --ntasks-per-node=1 -n 4 --cpu-bind=cores P
+ompi4 JOB srun:pmix | --ranks-per-node=4 -N 1 -n 3 scatter | R3 T1 srun --mpi=pmix -N 1 --ntasks-per-node=4 -n 3 --cpu-bind=cores P
+ompi4 JOB           | -N 2 scatter                      | R4 T1 mpirun -n 4 --map-by ppr:2:node CORE X P
+ompi4 JOB           | -N 2 -t 2 scatter                 | R4 T2 mpirun -n 4 --map-by ppr:2:node:PE=2 CORE X P
+ompi4 JOB           | -N 2 -n 3 scatter                 | R3 T1 mpirun -n 3 --map-by ppr:2:node CORE X P
+mpich JOB links=mpich | -N 2 scatter                    | R4 T1 mpiexec -n 4 -ppn 2 P
+ompi4 JOB srun:pmix | -N 5 scatter                      | 2 -N 5: this job has 4 nodes: ask
+ompi4 JOB srun:pmix | -N 2 --ranks-per-node 2 -n 5 scatter | 2 -n 5: 2 nodes of 2 ranks have room for 4
+ompi4               | -N 2 scatter                      | 2 -N 2: outside a Slurm job there is only this node
+ompi4               | -N 1 scatter                      | R1 T1 mpirun -n 1 --map-by ppr:1:node CORE X P
+ompi4               | -N 1 --ranks-per-node 3 scatter   | R3 T1 mpirun -n 3 --map-by ppr:3:node CORE X P
+ompi4               | --hosts HOSTS/hosts scatter       | R7 T1 mpirun -n 7 --host a:3\,b:3\,c:1 X P
+ompi4               | --hosts HOSTS/hosts -n 8 scatter  | R8 T1 mpirun -n 8 --host a:3\,b:3\,c:1 OVER X P
+ompi4               | --hosts HOSTS/hosts -n 2 -t 2 scatter | R2 T2 mpirun -n 2 --host a:3\,b:3\,c:1 FREE X P
+ompi4               | --hosts HOSTS/hosts -N 2 scatter  | R6 T1 mpirun -n 6 --host a:3\,b:3 --map-by ppr:3:node X P
+ompi4               | --hosts HOSTS/hosts --ranks-per-node 1 scatter | R3 T1 mpirun -n 3 --host a:3\,b:3\,c:1 --map-by ppr:1:node X P
+mpich links=mpich   | --hosts HOSTS/hosts -N 2 scatter  | R6 T1 mpiexec -n 6 -hosts a:3\,b:3 -ppn 3 P
+ompi4 JOB srun:pmix | --hosts HOSTS/hosts -N 1 scatter  | R3 T1 srun --mpi=pmix -N 1 --ntasks-per-node=3 -w a -n 3 --cpu-bind=cores P
+ompi4               | --hosts HOSTS/hosts -N 4 scatter  | 2 -N 4: --hosts HOSTS/hosts names 3
+ompi4               | --hosts HOSTS/bad scatter         | 2 'many' of a is no number of slots
+ompi4               | --hosts HOSTS/none scatter        | 2 names no host
+ompi4               | --hosts HOSTS/nothing scatter     | 2 cannot be read
+ompi4               | --hosts                           | 2 its value is missing
+ompi4               | -N 1 local/thread/barrier         | 2 runs without MPI: leave out -N
+ompi4               | --place best scatter              | 2 no such policy
+ompi4               | --place compact scatter           | 2 there is no plan for this node
+ompi4               | --simulate torus -n 8 scatter     | JOBS/simulate -p torus -n 8 scatter
+ompi4               | --simulate torus -t 2 scatter     | 2 --simulate gives ranks no cores and no threads
+ompi4 LOCKSTEP_LAUNCHER_ARGS=--display-map | -n 1 scatter | R1 T1 mpirun -n 1 CORE X --display-map P
+ompi4 LOCKSTEP_LAUNCHER=run_-N_%N_-r_%r_-n_%n JOB | -N 2 scatter | R4 T1 run -N 2 -r 2 -n 4 P
+END
+    sed -i "s|HOSTS|$BATS_TEST_TMPDIR|" "$BATS_TEST_TMPDIR/rows"
+    sed -i "s|JOBS|$root/jobs|" "$BATS_TEST_TMPDIR/rows"
+    table <"$BATS_TEST_TMPDIR/rows"
+}
+
+@test "--dry-run tells where each setting is from" {
+    echo 'export LOCKSTEP_LAUNCHER=ibrun OMP_NUM_THREADS=3 UCX_TLS=all' >"$root/jobs/site.sh"
+    machine ompi4 OMP_NUM_THREADS=2 SLURM_JOB_ID=7 SLURM_NTASKS=8
+    run --separate-stderr on_machine "$root/jobs/launch" --dry-run scatter
+    [ "$status" = 0 ]
+    # shellcheck disable=SC2154
+    echo "$stderr"
+    [[ $stderr == *"ranks     8 (the tasks of job 7)"* ]]
+    [[ $stderr == *"threads   2 (OMP_NUM_THREADS, environment)"* ]]
+    [[ $stderr == *"launcher  ibrun (site file $root/jobs/site.sh)"* ]]
+    [[ $stderr == *"UCX_TLS=all (site file "* ]]
+}
+
+@test "--place: the ranks run where the plan for this node has them" {
+    local launch=$BATS_TEST_DIRNAME/../../jobs/launch affinity
+    affinity=${LOCKSTEP_BUILD:-build}/hybrid/pin/affinity
+    cd "$BATS_TEST_DIRNAME/../.."
+    [ -x "$affinity" ] || skip "affinity is not built"
+    [ "$(nproc)" -gt 1 ] || skip "one CPU"
+    local policy ranks
+    for policy in compact spread; do
+        run --separate-stderr timeout 60 "$launch" -n 2 -t 1 --place "$policy" pin/affinity \
+            --allow-others --format csv
+        echo "$output $stderr"
+        [ "$status" = 0 ]
+        # each has one CPU, not that of the other
+        ranks=$("$affinity" --plan --ranks 2 --threads 1 --place "$policy" --format csv 2>/dev/null |
+            awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "bound_os") c = i; next } { print $c }')
+        [ "$(awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "bound_os") c = i; next }
+            { print $c }' <<<"$output")" = "$ranks" ]
+        [ "$(sort -u <<<"$ranks" | wc -l)" = 2 ]
+    done
+    # a launcher that puts more ranks on the node than were planned
+    run env OMPI_COMM_WORLD_LOCAL_RANK=2 "${launch%/*}/bind" '{0};{1}' true
+    [ "$status" = 2 ]
+    [[ $output == "bind: rank 2 of this node has no place"* ]]
+}
+
+@test "--make: builds what is missing or old, and is never silently old" {
+    local tree=$BATS_TEST_TMPDIR/src
+    mkdir -p "$tree"/{local/lib,local/thread}
+    cp -r "$root/jobs" "$tree/jobs"
+    printf '%s\n' '#!/bin/sh' 'echo new' >"$tree/local/thread/first.c"
+    # shellcheck disable=SC2016
+    printf '%s\n\t%s\n\t%s\n' 'build/local/thread/first: local/thread/first.c' \
+        '@mkdir -p $(@D) && ! grep -q broken $<' '@cp $< $@ && chmod +x $@' >"$tree/Makefile"
+    run timeout 60 "$tree/jobs/launch" --make first
+    echo "$output"
+    [ "$status" = 0 ]
+    [[ $output == *new* && $output == *"# job none on "*", commit "* ]]
+    # older than its source, which cannot be built
+    echo broken >"$tree/local/thread/first.c"
+    touch -d '1 hour ago' "$tree/build/local/thread/first"
+    run timeout 60 "$tree/jobs/launch" --make first
+    echo "$output"
+    [ "$status" = 2 ]
+    [[ $output == *"first is older than its source, and cannot be built here"* ]]
+    # no make at all, and the program is newer than every source
+    touch "$tree/build/local/thread/first"
+    touch -d '2 hours ago' "$tree/local/thread/first.c" "$tree/Makefile"
+    mkdir "$tree/bin"
+    printf '%s\n' '#!/bin/sh' 'exit 127' >"$tree/bin/make"
+    chmod +x "$tree/bin/make"
+    PATH=$tree/bin:$PATH run timeout 60 "$tree/jobs/launch" --make first
+    [ "$status" = 0 ]
+    [[ $output == *"make failed here"*new* ]]
+    rm -r "$tree/build"
+    PATH=$tree/bin:$PATH run timeout 60 "$tree/jobs/launch" --make first
+    [ "$status" = 2 ]
+    [[ $output == *"first cannot be built here"* ]]
 }
 
 @test "installed: programs in libexec, jobs in share" {

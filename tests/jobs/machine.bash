@@ -91,6 +91,6 @@ program() { # LAYER/TOPIC/NAME...: something to launch in $root/build
 tree() { # DIRECTORY
     root=$1
     mkdir -p "$root/jobs"
-    cp "$BATS_TEST_DIRNAME"/../../jobs/{launch,*.sh} "$root/jobs/"
+    cp -r "$BATS_TEST_DIRNAME"/../../jobs/{launch,bind,lib,*.sh} "$root/jobs/"
     rm -f "$root/jobs/site.sh"
 }
