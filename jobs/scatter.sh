@@ -1,6 +1,6 @@
 #!/bin/bash
 #
-# scatter - the main job: every rank gets its block of the root's array and proves that it is right
+# scatter - the main job: every rank gets its block of the root's array, and proves it
 #
 #     sbatch jobs/scatter.sh [ARGS]                           8 ranks on 4 nodes
 #     sbatch -N 2 --ntasks-per-node=64 jobs/scatter.sh        other sizes: by these two options
@@ -15,17 +15,11 @@
 #SBATCH --time=5
 #SBATCH --output=%x-%j.out
 
-# Slurm runs a copy of this file from its spool; only the controller knows the original. It gives
-# the path and the arguments unquoted, so words are taken off the end until a file is left.
-me=$0
-if [ ! -e "$(dirname "$me")/launch" ] && [ -n "$SLURM_JOB_ID" ]; then
-    me=$(scontrol show job "$SLURM_JOB_ID" | sed -n 's/^ *Command=//p' | head -n 1)
-    while [ -n "$me" ] && [ ! -f "$me" ]; do
-        case $me in *' '*) me=${me% *} ;; *) me= ;; esac
-    done
-fi
-root=${LOCKSTEP_ROOT:-$(CDPATH='' cd "$(dirname "${me:-$SLURM_SUBMIT_DIR/jobs/x}")/.." && pwd)}
+# Slurm runs a copy of this file, from its spool: the controller knows where the original is.
+jobs=${LOCKSTEP_ROOT:+$LOCKSTEP_ROOT/jobs}
+jobs=${jobs:-$(dirname "$0")}
+[ -e "$jobs/launch" ] || jobs=$(scontrol show job "$SLURM_JOB_ID" |
+    sed -n 's/\.sh .*/.sh/; s|^ *Command=\(.*\)/.*|\1|p' | head -n 1)
+[ -e "$jobs/launch" ] || jobs=$SLURM_SUBMIT_DIR/jobs
 
-echo "# job ${SLURM_JOB_ID:-none} on ${SLURM_JOB_NODELIST:-$(uname -n)}, commit $(
-    git -C "$root" describe --always --dirty 2>/dev/null || echo unknown)" >&2
-exec "$root/jobs/launch" scatter "$@"
+exec "$jobs/launch" --make scatter "$@"

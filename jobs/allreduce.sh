@@ -1,0 +1,23 @@
+#!/bin/bash
+#
+# allreduce - sums over all ranks, on all of them, by each algorithm
+#
+#     sbatch jobs/allreduce.sh [ARGS]
+#     sbatch jobs/allreduce.sh --algorithm all
+#
+# ARGS are those of collective/allreduce: see its --help.
+#
+#SBATCH --job-name=allreduce
+#SBATCH --nodes=4
+#SBATCH --ntasks-per-node=2
+#SBATCH --time=5
+#SBATCH --output=%x-%j.out
+
+# Slurm runs a copy of this file, from its spool: the controller knows where the original is.
+jobs=${LOCKSTEP_ROOT:+$LOCKSTEP_ROOT/jobs}
+jobs=${jobs:-$(dirname "$0")}
+[ -e "$jobs/launch" ] || jobs=$(scontrol show job "$SLURM_JOB_ID" |
+    sed -n 's/\.sh .*/.sh/; s|^ *Command=\(.*\)/.*|\1|p' | head -n 1)
+[ -e "$jobs/launch" ] || jobs=$SLURM_SUBMIT_DIR/jobs
+
+exec "$jobs/launch" --make collective/allreduce "$@"

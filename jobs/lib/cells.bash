@@ -1,0 +1,95 @@
+# shellcheck shell=bash
+#
+# cells.bash - a study is a folder of runs, its cells; sourced by the studies of jobs/
+#
+#   open_folder FOLDER               makes it, and sets folder
+#   plan_cell CELL KEY VALUE...      notes that a run is to come, and what it is
+#   run_cell CELL COMMAND...         runs it with --format json --output FOLDER/CELL.json, and notes
+#                                    how it ended; it may take CELL_LIMIT seconds (default 600), and
+#                                    no longer than leaves the job time for the report
+#   report_folder                    joins the notes to FOLDER/cells.json and makes the report
+#
+# The note of a cell is a file of its own, FOLDER/CELL.cell, so that tasks of an array can write at
+# the same time. One that has not run stays there with "status":null, and the report shows it so.
+
+open_folder() {
+    folder=$1
+    mkdir -p "$folder" || exit 2
+    folder=$(CDPATH='' cd "$folder" && pwd)
+}
+
+# A text as JSON has it.
+quoted() {
+    local text=${1//\\/\\\\}
+    text=${text//\"/\\\"}
+    text=$(tr '\t\n' '  ' <<<"$text" | tr -d '\000-\037' | sed 's/ *$//')
+    printf '"%s"' "$text"
+}
+
+# Numbers as they are, all else as text.
+pairs() {
+    local text=''
+    while [ $# -gt 1 ]; do
+        if [[ $2 =~ ^(0|[1-9][0-9]*)(\.[0-9]+)?$ ]]; then
+            text+=",\"$1\":$2"
+        else
+            text+=",\"$1\":$(quoted "$2")"
+        fi
+        shift 2
+    done
+    echo "${text#,}"
+}
+
+plan_cell() {
+    local cell=$1
+    shift
+    rm -f "$folder/$cell.json"
+    pairs cell "$cell" "$@" file "$cell.json" >"$folder/$cell.cell"
+}
+
+# A program says in its last lines what is wrong, the launcher often more than that.
+reason_of() { # reason_of STATUS LOG LIMIT
+    local line
+    line=$(grep -E '^(FAIL|[a-z_]+: )' "$2" | tail -n 1)
+    case $1 in
+        124 | 137) echo "took longer than the $3 s that it had" ;;
+        *) echo "${line:-$(grep -v '^#' "$2" | grep . | tail -n 1)}" ;;
+    esac
+}
+
+# What a run may take: the job must not end before the report is made.
+seconds_left() {
+    local limit=${CELL_LIMIT:-600} left=$((${SLURM_JOB_END_TIME:-0} - $(date +%s) - 30))
+    [[ -z $SLURM_JOB_END_TIME || $left -ge $limit ]] || limit=$((left > 1 ? left : 1))
+    echo "$limit"
+}
+
+run_cell() {
+    local cell=$1 log=$folder/$1.log status=0 known limit start reason end
+    shift
+    known=$(<"$folder/$cell.cell") limit=$(seconds_left) start=$(date +%s.%N)
+    timeout -k 10 "$limit" "$@" --format json --output "$folder/$cell.json" \
+        >"$log" 2>&1 </dev/null || status=$?
+    end=$(pairs status "$status" seconds \
+        "$(awk -v a="$start" -v b="$(date +%s.%N)" 'BEGIN { printf "%.3f", b - a }')")
+    if [ "$status" = 0 ]; then
+        end+=',"error":null'
+        echo "# $cell: done"
+    else
+        reason=$(reason_of "$status" "$log" "$limit")
+        end+=,$(pairs error "$reason")
+        echo "# $cell: status $status: $reason: see $log"
+    fi
+    echo "$known,$(pairs command "$*"),$end" >"$folder/$cell.cell"
+}
+
+report_folder() {
+    local cell note
+    for cell in "$folder"/*.cell; do
+        note=$(<"$cell")
+        [[ $note == *'"status":'* ]] || note+=',"status":null'
+        echo "{$note}"
+    done | sort -V >"$folder/cells.json"
+    # shellcheck disable=SC2154  # set by the study
+    "$jobs/report" "$folder"
+}
