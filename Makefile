@@ -142,7 +142,7 @@ TEST   := $(tests)
 chosen  = $(sort $(foreach t,$(TEST),$(filter $(t:/=)%,$(tests))))
 # First the clusters of eight ranks, which fail on a machine that is full, and beside them what has no
 # ranks. Then the rest, four at a time, those of tests/ first: they last longest.
-clusters = tests/cluster/all_pairs.bats tests/cluster/slurm.bats
+clusters = $(addprefix tests/cluster/,all_pairs.bats jobs.bats slurm.bats)
 rankless = local/% tests/unit/local/% tests/tree.bats tests/add_program.bats tests/sanitizers.bats
 first   = $(filter $(clusters),$(chosen)) $(filter $(rankless),$(chosen))
 others  = $(filter-out $(first),$(filter tests/%,$(chosen)) $(filter-out tests/%,$(chosen)))

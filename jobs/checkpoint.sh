@@ -10,7 +10,8 @@
 # runs again it goes on from there, to the same bits. When a node is lost Slurm itself puts the job
 # back: then what is lost is the work since the last checkpoint (--checkpoint-every steps).
 #
-# The field is in checkpoint-JOB in the directory of submission, until the run is complete.
+# All in the directory of submission: checkpoint-JOB while there is more to do, and in the end the
+# field itself, field-JOB.
 #
 #SBATCH --job-name=checkpoint
 #SBATCH --nodes=4
@@ -51,5 +52,5 @@ if [ "$status" = 75 ] && [ -n "$SLURM_JOB_ID" ]; then
     echo "checkpoint: this cluster does not requeue: submit the job again with" \
         "--dependency=afterany:$SLURM_JOB_ID, and rename the file to checkpoint-<its number>" >&2
 fi
-if [ "$status" = 0 ]; then rm -f "$file"; fi
+if [ "$status" = 0 ]; then mv "$file" "${file/checkpoint/field}"; fi
 exit "$status"
