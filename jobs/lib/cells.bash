@@ -12,39 +12,20 @@
 # The note of a cell is a file of its own, FOLDER/CELL.cell, so that tasks of an array can write at
 # the same time. One that has not run stays there with "status":null, and the report shows it so.
 
+# shellcheck source=jobs/lib/json.bash
+. "$(dirname "${BASH_SOURCE[0]}")/json.bash"
+
 open_folder() {
     folder=$1
     mkdir -p "$folder" || exit 2
     folder=$(CDPATH='' cd "$folder" && pwd)
 }
 
-# A text as JSON has it.
-quoted() {
-    local text=${1//\\/\\\\}
-    text=${text//\"/\\\"}
-    text=$(tr '\t\n' '  ' <<<"$text" | tr -d '\000-\037' | sed 's/ *$//')
-    printf '"%s"' "$text"
-}
-
-# Numbers as they are, all else as text.
-pairs() {
-    local text=''
-    while [ $# -gt 1 ]; do
-        if [[ $2 =~ ^(0|[1-9][0-9]*)(\.[0-9]+)?$ ]]; then
-            text+=",\"$1\":$2"
-        else
-            text+=",\"$1\":$(quoted "$2")"
-        fi
-        shift 2
-    done
-    echo "${text#,}"
-}
-
 plan_cell() {
     local cell=$1
     shift
     rm -f "$folder/$cell.json"
-    pairs cell "$cell" "$@" file "$cell.json" >"$folder/$cell.cell"
+    json_pairs cell "$cell" "$@" file "$cell.json" >"$folder/$cell.cell"
 }
 
 # A program says in its last lines what is wrong, the launcher often more than that.
@@ -70,17 +51,17 @@ run_cell() {
     known=$(<"$folder/$cell.cell") limit=$(seconds_left) start=$(date +%s.%N)
     timeout -k 10 "$limit" "$@" --format json --output "$folder/$cell.json" \
         >"$log" 2>&1 </dev/null || status=$?
-    end=$(pairs status "$status" seconds \
+    end=$(json_pairs status "$status" seconds \
         "$(awk -v a="$start" -v b="$(date +%s.%N)" 'BEGIN { printf "%.3f", b - a }')")
     if [ "$status" = 0 ]; then
         end+=',"error":null'
         echo "# $cell: done"
     else
         reason=$(reason_of "$status" "$log" "$limit")
-        end+=,$(pairs error "$reason")
+        end+=,$(json_pairs error "$reason")
         echo "# $cell: status $status: $reason: see $log"
     fi
-    echo "$known,$(pairs command "$*"),$end" >"$folder/$cell.cell"
+    echo "$known,$(json_pairs command "$*"),$end" >"$folder/$cell.cell"
 }
 
 report_folder() {

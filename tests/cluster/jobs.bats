@@ -55,20 +55,14 @@ END
 }
 
 @test "sbatch: every script, to a verified result" {
-    local name args all=() i
+    local name args
     while read -r name args; do
         # shellcheck disable=SC2086  # words
-        submit_job "$jobs/$name.sh" $args
-        all+=("$name:$job")
-    done < <(scripts)
-    for i in "${all[@]}"; do
-        job=${i#*:}
-        wait_for_job
-        echo "$i: $state $exit_code"
+        run_job "$jobs/$name.sh" $args
         [ "$state $exit_code" = "COMPLETED 0:0" ]
         is_verified
         [[ $output == *"# job $job on n"*", commit "* ]]
-    done
+    done < <(scripts)
     [ "$(echo checkpoint-* field-*)" = "checkpoint-* field-$job" ] # the last job is checkpoint.sh
 }
 

@@ -54,7 +54,7 @@ finder() { sed -n '/^# Slurm runs a copy/,/^$/p' "$1"; }
     batch_scripts | while read -r file; do [ -x "$file" ] || exit 1; done
     run grep -rl $'\r' "$jobs"
     [ "$status" = 1 ]
-    run find "$jobs" -type f -exec awk 'length > 100 { print FILENAME ": " FNR }' {} +
+    run find "$jobs" -type f ! -name messages -exec awk 'length > 100 { print FILENAME ": " FNR }' {} +
     [ -z "$output" ]
 }
 

@@ -7,8 +7,8 @@
 
 load ../cluster/session
 
-# Steps that take some 150 s on this machine: more than two time limits of a minute.
-field=(--n 1500 --field rough --seed 5 --threads 1)
+# Small enough for a serial loop to check all of its steps, and slow by many threads for few cores.
+field=(--n 60 --field rough --seed 5)
 
 setup_file() {
     session_start slurm --nodes 4 --conf SlurmdTimeout=10
@@ -29,24 +29,24 @@ teardown_file() {
 # measure_steps SECS: sets steps to what the job's ranks do in about so many seconds.
 measure_steps() {
     local began=$SECONDS output
-    SESSION_LIMIT=100 run_job -N 3 --time=2 "$jobs/checkpoint.sh" "${field[@]}" --steps 300 \
+    SESSION_LIMIT=100 run_job -N 3 --time=2 "$jobs/checkpoint.sh" "${field[@]}" --threads 3 --steps 3000 \
         --checkpoint-every 0
     [ "$state $exit_code" = "COMPLETED 0:0" ]
     rm field-*
-    steps=$((300 * $1 / (SECONDS - began < 1 ? 1 : SECONDS - began)))
+    steps=$((3000 * $1 / (SECONDS - began < 1 ? 1 : SECONDS - began)))
     echo "# $steps steps"
 }
 
 # The bits that it must come to, by another number of ranks.
 undisturbed() {
-    timeout 900 "$jobs/launch" -n 2 stencil/stencil "${field[@]}" --steps "$steps" \
+    timeout 900 "$jobs/launch" -n 2 stencil/stencil "${field[@]}" --threads 1 --steps "$steps" \
         --checkpoint "$BATS_TEST_TMPDIR/undisturbed"
 }
 
 @test "the time limit twice: saved, back into the queue, the same bits" {
     local steps
     measure_steps 140
-    submit_job -N 3 --time=1 "$jobs/checkpoint.sh" "${field[@]}" --steps "$steps" \
+    submit_job -N 3 --time=1 "$jobs/checkpoint.sh" "${field[@]}" --threads 3 --steps "$steps" \
         --checkpoint-every 0
     SESSION_LIMIT=560 wait_for_job
     [ "$state $exit_code" = "COMPLETED 0:0" ]
@@ -61,7 +61,7 @@ undisturbed() {
 @test "a node is lost: at most the work since the last checkpoint" {
     local steps lost saved
     measure_steps 40
-    submit_job -N 3 --time=10 "$jobs/checkpoint.sh" "${field[@]}" --steps "$steps" \
+    submit_job -N 3 --time=10 "$jobs/checkpoint.sh" "${field[@]}" --threads 3 --steps "$steps" \
         --checkpoint-every 100
     wait_until 120 test -e "checkpoint-$job"
     sleep 5
@@ -83,7 +83,7 @@ undisturbed() {
 
 # The number of steps that a checkpoint has, from its head.
 step_of() {
-    od -An -t u8 -j 48 -N 8 "$1" | tr -d ' '
+    od -An -t u8 -j 56 -N 8 "$1" | tr -d ' '
 }
 
 # A power cut: the node answers no more, and all its processes are gone.

@@ -1,0 +1,90 @@
+# shellcheck shell=bash
+#
+# look.bash - what jobs/doctor looks at once, for several checks
+#
+# The checks read what is set here: mpirun (its path, or empty), family (openmpi, mpich, intel),
+# major (version), cores (of this node), ranks (that are wanted here), nodes, in_job, probe (the
+# program, or empty: then why not is in no_probe), and rows (what each rank of the probe said).
+# shellcheck disable=SC2034,SC2154
+
+look_around() {
+    in_job=false nodes=1
+    if [ -n "$SLURM_JOB_ID" ]; then
+        in_job=true nodes=${SLURM_JOB_NUM_NODES:-1}
+    fi
+    [ "$nodes" = 1 ] || hosts=true
+    mpirun=$(command -v mpirun || command -v mpiexec)
+    family='' version=0
+    if [ -n "$mpirun" ]; then
+        family=$(mpi_of_launcher "$mpirun")
+        version=$("$mpirun" --version 2>&1 </dev/null | grep -oE '[0-9]+\.[0-9.]+' | head -n 1)
+    fi
+    major=${version%%.*}
+    cores=$(lscpu -p=core 2>/dev/null | grep -v '^#' | sort -u | wc -l)
+    [ "$cores" -gt 0 ] || cores=$(getconf _NPROCESSORS_ONLN)
+    ranks=${SLURM_TASKS_PER_NODE%%[(,]*}
+    ranks=${wanted:-${ranks:-2}}
+}
+
+# Whether one of the checks that need the probe is to be made.
+probe_is_wanted() {
+    local name
+    for name in mixed level yield binding sharing cma names; do
+        if [[ (-z $only || ,$only, == *,"$name",*) && ,$skip, != *,"$name",* ]]; then return 0; fi
+    done
+    return 1
+}
+
+# Sets scratch and probe. In a job of several nodes the program must lie where all of them see it.
+build_probe() {
+    local place=${TMPDIR:-/tmp} mpicc=${MPICC:-mpicc} said
+    probe='' no_probe='' rows='' probe_status=0
+    [ "$nodes" = 1 ] || place=$PWD
+    [ -d "$place" ] && [ -w "$place" ] || place=/tmp
+    scratch=$(mktemp -d "$place/doctor.XXXXXX") || fail "$place takes no directory: set TMPDIR"
+    probe_is_wanted || return 0
+    if ! command -v "$mpicc" >/dev/null; then
+        no_probe="there is no mpicc"
+    elif said=$(timeout 60 "$mpicc" -fopenmp -O1 -o "$scratch/probe" "$jobs/checks/probe.c" 2>&1) ||
+        said=$(timeout 60 "$mpicc" -O1 -o "$scratch/probe" "$jobs/checks/probe.c" 2>&1); then
+        probe=$scratch/probe
+    else
+        no_probe="mpicc does not build a program: $(grep -m 1 -i error <<<"$said")"
+    fi
+}
+
+# Sets rows and probe_status: by jobs/launch in a job, by the plain mpirun of PATH otherwise, as a
+# user would. Runs once.
+run_probe() {
+    [[ -n $probe && -z $rows && $probe_status = 0 ]] || return 0
+    local command=("$mpirun" -n 2)
+    if $in_job; then
+        command=("$jobs/launch")
+    elif [ -z "$mpirun" ]; then
+        no_probe="there is no mpirun"
+        return
+    elif [ "$family" = openmpi ]; then
+        command=(env OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 "${command[@]}")
+        [ "$cores" -gt 1 ] || command+=(--map-by :OVERSUBSCRIBE)
+    fi
+    rows=$(timeout -k 2 30 "${command[@]}" "$probe" </dev/null 2>"$scratch/errors") ||
+        probe_status=$?
+    rows=$(grep '^rank=' <<<"$rows" | sort -t= -k2n)
+}
+
+# field NAME ROW
+field() {
+    [[ " $2 " =~ \ $1=([^ ]*)\  ]] && echo "${BASH_REMATCH[1]}"
+}
+
+# Of a list such as 0-3,8: its CPUs, one a line.
+each_cpu() {
+    local part
+    for part in ${1//,/ }; do seq "${part%-*}" "${part#*-}"; done
+}
+
+# How many different CPUs there are in all of these lists.
+count_cpus() {
+    local list
+    for list; do each_cpu "$list"; done | sort -u | wc -l
+}

@@ -1,0 +1,108 @@
+# shellcheck shell=bash
+#
+# threads.bash - the doctor's checks of threads: do they get cores, does the compiler know OpenMP?
+# shellcheck disable=SC2154
+
+# mpirun binds one or two ranks to a core each, with all their threads.
+check_binding() {
+    local row count cpus widest=0 tight=''
+    run_probe
+    [ -n "$rows" ] || { verdict skip "no program of MPI runs here" && return; }
+    while read -r row; do
+        count=$(field count "$row")
+        IFS=';' read -ra cpus <<<"$(field threads "$row")"
+        if [ "$count" -gt "$(count_cpus "${cpus[@]}")" ]; then
+            tight=$count
+        fi
+        [ "$count" -le $widest ] || widest=$count
+    done <<<"$rows"
+    if [ -z "$tight" ]; then
+        verdict ok "$widest thread$([ "$widest" = 1 ] || echo s) a rank, with a CPU for each"
+    elif [ $((tight * $(grep -c . <<<"$rows"))) -gt $((cores * nodes)) ]; then
+        verdict note "$tight threads a rank, more than there are cores for"
+    else
+        verdict warn "$tight threads of a rank share one CPU, while others are idle" \
+            "the program is right, and no faster than with one thread" "$(binding_cure "$tight")"
+    fi
+}
+
+binding_cure() {
+    if $in_job; then
+        echo "sbatch --cpus-per-task=$1 ..."
+    elif [ "$family" = openmpi ]; then
+        echo "mpirun --map-by slot:PE=$1 --bind-to core ...   or jobs/launch -t $1 ..."
+    else
+        echo "mpiexec -bind-to none ..."
+    fi
+}
+
+# Two mpiruns both begin with core 0; another job may sit on the same cores.
+check_sharing() {
+    local row mine all='' busy
+    run_probe
+    [ -n "$rows" ] || { verdict skip "no program of MPI runs here" && return; }
+    while read -r row; do all+=" $(field granted "$row")"; done <<<"$rows"
+    # shellcheck disable=SC2086  # a list for each rank
+    mine=$(for row in $all; do each_cpu "$row"; done | sort -n | uniq -c)
+    busy=$(ps -eo psr=,pcpu=,stat=,comm= 2>/dev/null |
+        awk -v cpus=" $(awk '{ print $2 }' <<<"$mine" | paste -sd' ') " '
+            $2 > 50 && $3 ~ /^R/ && index(cpus, " " $1 " ") { print $4 " on CPU " $1; exit }')
+    # All on all CPUs is no binding; a part of them twice is a wrong one.
+    if [[ $(tr ' ' '\n' <<<"$all" | grep . | sort -u | wc -l) -gt 1 &&
+        $(awk '{ print $1 }' <<<"$mine" | sort -u) != 1 &&
+        $(wc -w <<<"$all") -le $(wc -l <<<"$mine") ]]; then
+        verdict warn "ranks are bound to CPUs that overlap:$all" \
+            "two ranks take turns on one core" "jobs/launch --place balanced ..."
+    elif [ -n "$busy" ]; then
+        verdict warn "another program is busy: $busy" "your ranks share that core with it" \
+            "taskset -c LIST mpirun --bind-to none ..., with cores that are free"
+    else
+        verdict ok "nobody else is busy on these CPUs"
+    fi
+}
+
+check_openmp() {
+    local cc=${MPICC:-mpicc} said runtimes
+    command -v "$cc" >/dev/null || cc=${CC:-cc}
+    command -v "$cc" >/dev/null || { verdict skip "there is no compiler" && return; }
+    printf '%s\n' '#include <omp.h>' '#include <stdio.h>' 'int main(void) { int n = 0;' \
+        '_Pragma("omp parallel reduction(+ : n)")' 'n += 1;' \
+        'printf("%d %d\n", _OPENMP, n); return 0; }' >"$scratch/omp.c"
+    if ! said=$(timeout 30 "$cc" -fopenmp -o "$scratch/omp" "$scratch/omp.c" 2>&1); then
+        verdict warn "$cc does not build OpenMP: $(grep -m 1 -i error <<<"$said")" \
+            "hybrid/ and local/data are left out" \
+            "apt install gcc   or libomp-dev for clang; macOS: brew install libomp"
+        return
+    fi
+    said=$(timeout 10 "$scratch/omp")
+    runtimes=$(ldd "$scratch/omp" 2>/dev/null | grep -cE 'libgomp|libomp|libiomp')
+    if [ "$runtimes" -gt 1 ]; then
+        verdict warn "two OpenMP runtimes in one program" "each makes threads of its own" \
+            "build all parts with one compiler"
+    else
+        verdict ok "OpenMP ${said% *}, ${said#* } thread$([ "${said#* }" = 1 ] || echo s) here"
+    fi
+}
+
+# Settings of hwloc reach Open MPI too: it then binds on a machine that is not there.
+check_hwloc() {
+    local name headers tools
+    for name in HWLOC_SYNTHETIC HWLOC_XMLFILE HWLOC_FSROOT; do
+        if [ -n "${!name}" ]; then
+            verdict FAIL "$name=${!name}" \
+                "hwloc, and through it mpirun, sees that machine instead of this one" "unset $name"
+            return
+        fi
+    done
+    headers=$(pkg-config --modversion hwloc 2>/dev/null)
+    tools=$({ lstopo --version || lstopo-no-graphics --version; } 2>/dev/null |
+        grep -oE '[0-9]+\.[0-9.]+')
+    if [[ -n $headers && -n $tools && ${headers%%.*} != "${tools%%.*}" ]]; then
+        verdict warn "hwloc's headers are $headers, its tools $tools" \
+            "a description that one writes the other cannot read" "module load one of them alone"
+    elif [ -n "$headers$tools" ]; then
+        verdict ok "hwloc ${headers:-$tools}"
+    else
+        verdict skip "there is no hwloc to ask"
+    fi
+}

@@ -1,0 +1,26 @@
+# shellcheck shell=bash
+#
+# json.bash - writes JSON where there may be no jq
+#
+#   json_text TEXT           the text as a JSON string, on one line
+#   json_pairs KEY VALUE...  "KEY":VALUE,... ; numbers, true, false and null stay what they are
+
+json_text() {
+    local text=${1//\\/\\\\}
+    text=${text//\"/\\\"}
+    text=$(tr '\t\n' '  ' <<<"$text" | tr -d '\000-\037' | sed 's/ *$//')
+    printf '"%s"' "$text"
+}
+
+json_pairs() {
+    local all=''
+    while [ $# -gt 1 ]; do
+        if [[ $2 =~ ^((0|[1-9][0-9]*)(\.[0-9]+)?|true|false|null)$ ]]; then
+            all+=",\"$1\":$2"
+        else
+            all+=",\"$1\":$(json_text "$2")"
+        fi
+        shift 2
+    done
+    echo "${all#,}"
+}
