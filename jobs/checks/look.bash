@@ -3,15 +3,17 @@
 # look.bash - what jobs/doctor looks at once, for several checks
 #
 # The checks read what is set here: mpirun (its path, or empty), family (openmpi, mpich, intel),
-# major (version), cores (of this node), ranks (that are wanted here), nodes, in_job, probe (the
-# program, or empty: then why not is in no_probe), and rows (what each rank of the probe said).
+# major (version), cores (of this node), ranks (that are wanted here), nodes, in_job, in_step, probe
+# (the program, or empty: then why not is in no_probe), rows (what each rank of the probe said) and
+# granted (the CPUs of each rank of the first node).
 # shellcheck disable=SC2034,SC2154
 
 look_around() {
-    in_job=false nodes=1
+    in_job=false in_step=false nodes=1
     if [ -n "$SLURM_JOB_ID" ]; then
         in_job=true nodes=${SLURM_JOB_NUM_NODES:-1}
     fi
+    [ -z "$SLURM_STEP_ID" ] || in_step=true
     [ "$nodes" = 1 ] || hosts=true
     mpirun=$(command -v mpirun || command -v mpiexec)
     family='' version=0
@@ -43,7 +45,9 @@ build_probe() {
     [ -d "$place" ] && [ -w "$place" ] || place=/tmp
     scratch=$(mktemp -d "$place/doctor.XXXXXX") || fail "$place takes no directory: set TMPDIR"
     probe_is_wanted || return 0
-    if ! command -v "$mpicc" >/dev/null; then
+    if $in_step; then
+        no_probe="within srun no other program can be started: use sbatch or salloc"
+    elif ! command -v "$mpicc" >/dev/null; then
         no_probe="there is no mpicc"
     elif said=$(timeout 60 "$mpicc" -fopenmp -O1 -o "$scratch/probe" "$jobs/checks/probe.c" 2>&1) ||
         said=$(timeout 60 "$mpicc" -O1 -o "$scratch/probe" "$jobs/checks/probe.c" 2>&1); then
@@ -70,6 +74,11 @@ run_probe() {
     rows=$(timeout -k 2 30 "${command[@]}" "$probe" </dev/null 2>"$scratch/errors") ||
         probe_status=$?
     rows=$(grep '^rank=' <<<"$rows" | sort -t= -k2n)
+    local row first
+    first=$(field host "$(head -n 1 <<<"$rows")") granted=()
+    while read -r row; do
+        [ "$(field host "$row")" != "$first" ] || granted+=("$(field granted "$row")")
+    done <<<"$rows"
 }
 
 # field NAME ROW

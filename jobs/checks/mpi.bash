@@ -137,7 +137,7 @@ one_host_cure() {
 check_level() {
     local names=(SINGLE FUNNELED SERIALIZED MULTIPLE) level
     run_probe
-    [ -n "$rows" ] || { verdict skip "no program of MPI runs here" && return; }
+    [ -n "$rows" ] || { verdict skip "${no_probe:-no program of MPI runs here}" && return; }
     level=$(field level "$(head -n 1 <<<"$rows")")
     if [ "$level" = 3 ]; then
         verdict ok "MPI_THREAD_MULTIPLE"
@@ -150,22 +150,16 @@ check_level() {
 
 # Ranks that wait by polling, more of them than CPUs: each message costs a time slice.
 check_yield() {
-    local row node granted='' count=0
+    local count cpus
     run_probe
-    [ -n "$rows" ] || { verdict skip "no program of MPI runs here" && return; }
-    node=$(field host "$(head -n 1 <<<"$rows")")
-    while read -r row; do
-        [ "$(field host "$row")" = "$node" ] || continue
-        granted+=" $(field granted "$row")" count=$((count + 1))
-    done <<<"$rows"
-    # shellcheck disable=SC2086  # a list for each rank
-    set -- $granted
-    if [ "$count" -le "$(count_cpus "$@")" ]; then
-        verdict ok "a CPU for each of $count ranks of a node"
+    [ -n "$rows" ] || { verdict skip "${no_probe:-no program of MPI runs here}" && return; }
+    count=${#granted[@]} cpus=$(count_cpus "${granted[@]}")
+    if [ "$count" -le "$cpus" ]; then
+        verdict ok "$cpus CPUs for $count ranks of a node"
     elif [[ $family != openmpi || -n $OMPI_MCA_mpi_yield_when_idle ]]; then
-        verdict note "$count ranks on $(count_cpus "$@") CPUs: times mean nothing"
+        verdict note "$count ranks on $cpus CPUs: times mean nothing"
     else
-        verdict warn "$count ranks share $(count_cpus "$@") CPUs, and who waits does not yield" \
+        verdict warn "$count ranks share $cpus CPUs, and who waits does not yield" \
             "a message then takes a millisecond instead of a microsecond" \
             "export OMPI_MCA_mpi_yield_when_idle=1 OMP_WAIT_POLICY=passive"
     fi

@@ -27,8 +27,7 @@ check_bridges() {
 
 # The host's own name, and networks that swallow what MPI sends to itself.
 check_names() {
-    local name address began took
-    name=$(uname -n) began=$SECONDS
+    local name=$host address began=$SECONDS took
     address=$(timeout 5 getent hosts "$name" 2>/dev/null | awk '{ print $1; exit }')
     took=$((SECONDS - began))
     if ! command -v getent >/dev/null; then

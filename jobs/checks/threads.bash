@@ -7,7 +7,7 @@
 check_binding() {
     local row count cpus widest=0 tight=''
     run_probe
-    [ -n "$rows" ] || { verdict skip "no program of MPI runs here" && return; }
+    [ -n "$rows" ] || { verdict skip "${no_probe:-no program of MPI runs here}" && return; }
     while read -r row; do
         count=$(field count "$row")
         IFS=';' read -ra cpus <<<"$(field threads "$row")"
@@ -38,20 +38,17 @@ binding_cure() {
 
 # Two mpiruns both begin with core 0; another job may sit on the same cores.
 check_sharing() {
-    local row mine all='' busy
+    local list mine busy
     run_probe
-    [ -n "$rows" ] || { verdict skip "no program of MPI runs here" && return; }
-    while read -r row; do all+=" $(field granted "$row")"; done <<<"$rows"
-    # shellcheck disable=SC2086  # a list for each rank
-    mine=$(for row in $all; do each_cpu "$row"; done | sort -n | uniq -c)
+    [ -n "$rows" ] || { verdict skip "${no_probe:-no program of MPI runs here}" && return; }
+    mine=$(for list in "${granted[@]}"; do each_cpu "$list"; done)
     busy=$(ps -eo psr=,pcpu=,stat=,comm= 2>/dev/null |
-        awk -v cpus=" $(awk '{ print $2 }' <<<"$mine" | paste -sd' ') " '
+        awk -v cpus=" $(paste -sd' ' <<<"$mine") " '
             $2 > 50 && $3 ~ /^R/ && index(cpus, " " $1 " ") { print $4 " on CPU " $1; exit }')
-    # All on all CPUs is no binding; a part of them twice is a wrong one.
-    if [[ $(tr ' ' '\n' <<<"$all" | grep . | sort -u | wc -l) -gt 1 &&
-        $(awk '{ print $1 }' <<<"$mine" | sort -u) != 1 &&
-        $(wc -w <<<"$all") -le $(wc -l <<<"$mine") ]]; then
-        verdict warn "ranks are bound to CPUs that overlap:$all" \
+    # All ranks on all CPUs is no binding; some of a part twice is a wrong one.
+    if [[ $(printf '%s\n' "${granted[@]}" | sort -u | wc -l) -gt 1 &&
+        -n $(sort <<<"$mine" | uniq -d) && ${#granted[@]} -le $(sort -u <<<"$mine" | wc -l) ]]; then
+        verdict warn "ranks are bound to CPUs that overlap: ${granted[*]}" \
             "two ranks take turns on one core" "jobs/launch --place balanced ..."
     elif [ -n "$busy" ]; then
         verdict warn "another program is busy: $busy" "your ranks share that core with it" \

@@ -36,7 +36,7 @@ fakes() {
     for tool in awk paste sleep tr seq uniq cut find readlink mktemp rm cp chmod stat ls cat; do
         [ -e "$bin/$tool" ] || ln -s "$(command -v "$tool")" "$bin/$tool"
     done
-    script uname 'echo vm'
+    script hostname 'echo vm'
     script df "echo h; case \$2 in /dev/shm) echo 'x ${shm%,*} 1 ${shm#*,}' ;; *) echo 'x 9999999 1 $free' ;; esac"
     script ls "[ \$1 = /sys/class/infiniband ] && echo $ib"
     script stat "[ \"\$1\" != -f ] || echo $fstype"
@@ -357,7 +357,7 @@ really() {
         # mpirun binds to a core; one that binds nothing keeps the mask
         really warn yield "2 ranks share 1 CPUs" env OMPI_MCA_hwloc_base_binding_policy=none \
             taskset -c 0 "$jobs/doctor" --only yield
-        really ok yield "a CPU for each" "$jobs/doctor" --only yield
+        really ok yield "2 CPUs for 2 ranks" "$jobs/doctor" --only yield
         # one thread more than CPUs is no alarm, two on one CPU of two is
         # shellcheck disable=SC2016
         printf '%s\n' '#!/bin/sh' '[ "$1" != --version ] || exec mpirun.openmpi --version' \
@@ -366,6 +366,11 @@ really() {
         PATH=$PWD:$PATH OMP_NUM_THREADS=2 really warn binding "2 threads of a rank share one CPU" \
             "$jobs/doctor" --only binding
     fi
+    # another program on the core that mpirun begins with
+    taskset -c 0 timeout 20 sh -c 'while :; do :; done' 3>&- &
+    sleep 0.5
+    really warn sharing "another program is busy" "$jobs/doctor" --only sharing
+    kill $!
     if command -v mpiexec.mpich >/dev/null; then
         # shellcheck disable=SC2016
         printf '%s\n' '#!/bin/sh' 'exec mpiexec.mpich "$@"' >mpirun
