@@ -130,7 +130,7 @@ def is_oversubscribed: if (.team | type) == "number" and .cores then .team > .co
 def oversubscribed_mark: if is_oversubscribed then "OVERSUBSCRIBED" else "" end;
 
 def name_of_kind: [.variant, .algorithm, .loop, .term, .kernel, .call] | known | map(tostring)
-    | unique | join(" ");
+    | reduce .[] as $name ([]; if index([$name]) then . else . + [$name] end) | join(" ");
 def name_of_size: pick(sizes) | to_entries | map("\(.key) \(.value)") | join(", ");
 def name_of_row: [.program, name_of_kind] | map(select(. != "")) | join(" ");
 
@@ -246,7 +246,7 @@ def scaling_row: .r as $r | {nodes: $r.nodes, ranks: $r.ranks, threads: $r.threa
     mark: ($r | oversubscribed_mark), size: ($r | name_of_size), median_s: ($r | seconds),
     ci_low_s: ($r | low_s), ci_high_s: ($r | high_s), speedup, speedup_low, speedup_high,
     efficiency, serial_share: .share, share_low, share_high};
-def gap_row: {nodes, ranks, threads, workers: .w, mark: "\(.state): \(.cell): \(.why)", size: ""};
+def gap_row: {nodes, ranks, threads, workers: .w, mark: "\(.state): \(.cell)", size: ""};
 
 def scaling_table: {name: "scaling", title, rows:
         ([.rows[] | scaling_row] + [.gaps[] | gap_row] | sort_by(.workers)),
@@ -326,6 +326,19 @@ def scaling_plots($number): .weak as $weak | .w0 as $w0 | (.base.r | seconds) as
             + laws_of(1; law($weak; $s; .; $w0) * $w0 / .))}]
     | map($plot + . + {title: "\(.name): \($title)", name: "scaling-\($number)-\(.name)"});
 
+def fits_part: [.[] | . as $group | .fit | select(. != null) | {
+        study: $group.title, law: ($group | law_name), serial_share: .s, share_low: .low,
+        share_high: .high, misfit: .residual, points, workers: .to, twice, four, limit}]
+    | select(length > 0) | {title: "What the laws promise", plots: [],
+        notes: ["Speed-ups over the smallest run, on 2 and 4 times as many workers as were fitted."],
+        table: {name: "fits", title: "What the laws promise", rows: ., columns: ([
+            ["study", "study", "text"], ["law", "law", "text"],
+            ["serial_share", "serial share", "ratio"],
+            [["share_low", "share_high"], "interval", "ratio"], ["misfit", "misses by", "misfit"],
+            ["points", "runs", "int"], ["workers", "up to workers", "int"],
+            ["twice", "on 2 x", "ratio"], ["four", "on 4 x", "ratio"],
+            ["limit", "limit", "ratio"]] | columns)}};
+
 def scaling_section: scaling_groups | select(length > 0) | {
     id: "scaling", title: "Scaling",
     notes: ["The smallest run of a group is what the others are compared with. The intervals of"
@@ -334,8 +347,9 @@ def scaling_section: scaling_groups | select(length > 0) | {
         + " had to do it alone.",
         if any(.[]; .weak) then "Weak scaling: the work is taken to grow as the workers do, and the"
             + " speed-up is that of the larger work." else empty end],
-    parts: [to_entries[] | .key as $i | .value | {title, notes: scaling_notes, table: scaling_table,
-        plots: (if $i < 12 then scaling_plots($i + 1) else [] end)}]};
+    parts: ([fits_part] + [to_entries[] | .key as $i | .value
+        | {title, notes: scaling_notes, table: scaling_table,
+           plots: (if $i < 12 then scaling_plots($i + 1) else [] end)}])};
 
 # ---- Where the time goes
 
@@ -456,17 +470,18 @@ def on_links: [links[] | . as $rows | link_metrics as [$key, $what]
 def kind_of_key: if endswith("bytes_per_s") then "rate"
     elif . == "flops_per_s" then "flops" else "time" end;
 
+def off_text: "\(.off_percent | fabs | fixed(0)) %"
+    + " \(if .off_percent > 0 then "above" else "below" end) the median of the nodes";
+
 def verdict_notes: if .count < 2 then "One node: nothing to compare."
     elif .count == 2 then "Two nodes: if they differ, neither is the odd one."
     elif any(.nodes[]; .is_outlier) then .nodes[] | select(.is_outlier)
-        | "\(.host): \(.off_percent | fabs | fixed(0)) %"
-        + " \(if .off_percent > 0 then "above" else "below" end) the median of the nodes:"
-        + " \(.mark | split(": ") | last) than the others."
+        | "\(.host) is \(.mark | split(": ") | last) than the others: \(off_text)."
     else "No outlier among \(.count) nodes." end;
 
 def nodes_part($number): with_verdicts | .title as $title | .key as $key | {
     title: $title, notes: [verdict_notes],
-    outliers: [.nodes[] | select(.is_outlier) | {host, mark, title: $title, off_percent}],
+    outliers: [.nodes[] | select(.is_outlier) | {host, mark, title: $title, off: off_text}],
     table: {name: "nodes", title: $title, columns: ([["host", "host", "text"],
             [$key, ($title | split(": ") | last), ($key | kind_of_key)],
             ["off_percent", "off the median", "percent"],
@@ -572,19 +587,26 @@ def programs_part: .rows | group_by(.r | [.program, .version, .mpi]) | map(progr
 
 def count_of($state): map(select(.state == $state)) | length;
 
-def plan_part: .cells | select(length > 0) | {
+# Runs of a plan: those that gave nothing stand at the top, all with their commands at the end.
+def cell_table: {name: "cells", title: "Planned runs",
+    rows: map({cell, state, why, scaling, host, nodes, ranks, threads, program, command,
+        seconds_s: (.seconds | numbers // null)}),
+    columns: ([["cell", "cell", "text"], ["state", "state", "mark"], ["why", "why", "text"],
+        ["scaling", "scaling", "text"], ["host", "host", "text"]] + layout_columns
+        + [["program", "program", "text"], ["seconds_s", "run", "time"],
+           ["command", "command", "code"]] | columns)};
+
+def lost_part: .cells | select(length > 0) | {
     title: "Planned runs", plots: [],
     notes: ["Of \(length | plural("planned run")), \(count_of("ok")) went well,"
         + " \(count_of("FAILED")) failed and \(count_of("missing")) did not run yet."],
-    table: {name: "cells", title: "Planned runs",
-        rows: map({cell, state, why, scaling, host, nodes, ranks, threads, program, command,
-            seconds_s: (.seconds | numbers // null)}),
-        columns: ([["cell", "cell", "text"], ["state", "state", "mark"], ["why", "why", "text"],
-            ["scaling", "scaling", "text"], ["host", "host", "text"]] + layout_columns
-            + [["program", "program", "text"], ["seconds_s", "run", "time"],
-               ["command", "command", "code"]] | columns)}};
+    table: (map(select(.state != "ok")) | cell_table | .name = "lost"
+        | .columns |= map(select(.key != "command")))};
 
-def runs_section: {id: "runs", title: "What was run", notes: [], parts: [programs_part, plan_part]};
+def plan_part: .cells | select(length > 0)
+    | {title: "Planned runs and their commands", notes: [], plots: [], table: cell_table};
+
+def runs_section: {id: "runs", title: "What was run", notes: [], parts: [programs_part, lost_part]};
 
 def record_row: (.cell.state // "ok") as $state | .file as $file | .r
     | {file: $file, program, kind: name_of_kind,
@@ -596,14 +618,16 @@ def record_row: (.cell.state // "ok") as $state | .file as $file | .r
        nodes, ranks, threads: (.threads // .workers), size: name_of_size, bytes,
        median_s: seconds, ci_low_s: low_s, ci_high_s: high_s, bytes_per_s, iterations, verified};
 
-def records_section: {id: "records", title: "All records",
+def records_part: .rows | {title: "Records", folded: true, plots: [],
     notes: ["The main fields of each; the files have more."],
-    parts: [.rows | {title: "Records", folded: true, notes: [], plots: [],
-        table: {name: "records", title: "All records", rows: map(record_row), columns: ([
-            ["file", "file", "text"], ["program", "program", "text"], ["kind", "variant", "text"],
-            ["mark", "mark", "mark"], ["place", "who", "text"]] + layout_columns + [
-            ["size", "size", "text"], ["bytes", "bytes", "bytes"]] + time_columns + [
-            ["bytes_per_s", "bandwidth", "rate"], ["iterations", "samples", "int"]] | columns)}}]};
+    table: {name: "records", title: "All records", rows: map(record_row), columns: ([
+        ["file", "file", "text"], ["program", "program", "text"], ["kind", "variant", "text"],
+        ["mark", "mark", "mark"], ["place", "who", "text"]] + layout_columns + [
+        ["size", "size", "text"], ["bytes", "bytes", "bytes"]] + time_columns + [
+        ["bytes_per_s", "bandwidth", "rate"], ["iterations", "samples", "int"]] | columns)}};
+
+def records_section: {id: "records", title: "All runs and records", notes: [],
+    parts: [plan_part, records_part]};
 
 # ---- All of it
 
@@ -627,8 +651,9 @@ def row_findings: (.rows | length) as $all | (.rows | wrong_rows) as $wrong
 def findings($sections): [
     finding("bad"; .problems[]), plan_findings, row_findings,
     finding("bad"; $sections[].parts[].outliers // [] | .[]
-        | "\(.mark) node \(.host): \(.title), \(.off_percent | fixed(0)) % off the median"),
-    finding("fact"; [$sections[] | select(.id == "scaling") | .parts[]][:12][]
+        | "\(.mark): \(.host): \(.title), \(.off)"),
+    finding("fact"; [$sections[] | select(.id == "scaling") | .parts[]
+            | select(.table.name == "scaling")][:12][]
         | "\(.title): \(.notes[0])"),
     finding("fact"; $sections[].parts[] | select(.table.name == "waiting") | .notes[0])];
 

@@ -11,6 +11,7 @@ def shown($kind): if . == null then ""
     elif $kind == "bytes" then shown_bytes
     elif $kind == "percent" then shown_percent
     elif $kind == "fraction" then . * 100 | shown_percent
+    elif $kind == "misfit" then shown_misfit
     elif $kind == "ratio" then figures(4)
     else tostring end;
 
@@ -82,19 +83,24 @@ def block($name): "$\($name) << EOD", (.[] | map(number) | join(" ")), "EOD";
 # Names of tics are formats, in which a % is two.
 def tic(shown): shown | tostring | gsub("%"; "%%") | quoted;
 def tics($axis; shown): "set \($axis)tics (\(map("\(tic(shown)) \(.)") | join(", ")))";
-def short($units): unit_of($units) as [$name, $size] | (. / $size) as $its | [$its | figures(3) | tonumber]
-    | "\(.[0]) \($name)";
+def short($units): unit_of($units) as [$name, $size]
+    | "\(. / $size | figures(3) | tonumber) \($name)";
 def in_unit($unit): if $unit == "time" then short(time_units)
     elif $unit == "rate" then short(rate_units("B"))
     elif $unit == "flops" then short(rate_units("flop"))
     else . * 1000 | round / 1000 | tostring end;
 
-# 1, 2 and 5 in each decade, or as many decades as have room.
+# As many in each decade, or as many decades, as have room.
 def log_tics($low; $high): ($low | log10 | floor) as $from | ($high | log10 | ceil) as $to
     | ([1, ($to - $from) / 8 | ceil] | max) as $step
     | [range($from; $to + 1; $step) as $power
-        | if $to - $from < 4 then 1, 2, 5 else 1 end | . * pow(10; $power)]
+        | (if $high / $low < 8 then 1, 1.5, 2, 3, 4, 5, 7
+           elif $to - $from < 4 then 1, 2, 5 else 1 end) | . * pow(10; $power)]
     | map(select(. >= $low and . <= $high));
+
+# Of speed-ups and workers one thinks in powers of 2, or 4 ...
+def doubled($low; $high): ($high / $low | log2 / 10 | ceil) as $step
+    | [range($low | log2 | ceil; $high | log2 | floor + 1; $step) | pow(2; .)];
 
 # A range that is not narrower than a factor of 3, or noise would fill the plot.
 def log_range: (min / 1.15) as $low | (max * 1.15) as $high
@@ -102,7 +108,8 @@ def log_range: (min / 1.15) as $low | (max * 1.15) as $high
 
 def log_axis($unit): [.[] | .[1:][] | select(. != null and . > 0)] | log_range as [$low, $high]
     | "set logscale y", "set yrange [\($low):\($high)]",
-      (log_tics($low; $high) | tics("y"; in_unit($unit)));
+      (if $unit == "ratio" then doubled($low; $high) else log_tics($low; $high) end
+        | tics("y"; in_unit($unit)));
 
 # Percent, from none to all or more.
 def linear_axis: ([.[] | .[1:][] | select(. != null)] | max) as $most
@@ -144,18 +151,23 @@ def draw_bars: .parts as $parts | (.names | length) as $count
         | [$from, $i, $from, $from + $parts[$k].values[$i], $i - 0.38, $i + 0.38]]
         | block("d\($k)")),
     (.names | name_tics("y")), "set yrange [\($count - 0.4):-0.6]", "set xrange [0:*]",
-    "set style fill solid 0.85 noborder", "set xlabel \(.ylabel | quoted)", "set ylabel",
-    "unset grid",
+    "set style fill solid 0.85 noborder", "set xlabel \(.ylabel | quoted) offset 0,0.4",
+    "set ylabel", "unset grid",
     "plot " + ([range($parts | length) as $k | "$d\($k) using 1:2:3:4:5:6 with boxxyerror lc rgb"
         + " \(colour($k)) title \($parts[$k].title | quoted)"] | join(", "));
 
 def places(wanted): [.nodes | to_entries[] | select(.value | wanted) | [.key, .value.value]]
     | if . == [] then [[null, null]] else . end;
 
+# From 0, in four to eight steps of 1, 2 or 5 times a power of ten.
+def nice_steps: . as $most | pow(10; $most / 8 | log10 | floor) as $power
+    | first((1, 2, 5, 10) | . * $power | select($most / . <= 8)) as $step
+    | [range(0; $most / $step | floor + 1) | . * $step];
+
 def draw_nodes: .median as $median | ([.nodes[].value | select(. != null)] | max * 1.15) as $most
     | .unit as $unit | "set yrange [0:\($most)]",
-    ([range(0; 13) | . / 4 * $median | select(. < $most)]
-        | tics("y"; if . == 0 then "0" else in_unit($unit) end)),
+    ($most | nice_steps | tics("y"; if . == 0 then "0" else in_unit($unit) end)),
+    "set key outside top center horizontal",
     (places(.value != null and (.is_outlier | not)) | block("d")),
     (places(.is_outlier) | block("o")),
     (.nodes | map(.host) | name_tics("x") + " rotate by -45"),
@@ -183,14 +195,17 @@ def draw_map: (.squares | map(.value)) as $values | .unit as $unit
 def height: if .kind == "bars" then 120 + 22 * (.names | length)
     elif .kind == "map" then 440 else 340 + 10 * (.series // [] | length) end;
 
+# Three of them stand side by side in the page.
+def width: if .name | startswith("scaling") then 480 else 560 end;
+
 def terminal($format): if $format == "svg"
-    then "set terminal svg noenhanced size 560,\(height) font 'sans,14' background rgb 'white'"
-    else "set terminal pngcairo noenhanced size 1120,\(2 * height) font 'sans,20'"
-        + " background rgb 'white'" end;
+    then "set terminal svg noenhanced size \(width),\(height) font 'sans,14' background rgb 'white'"
+    else "set terminal pngcairo noenhanced size \(2 * width),\(2 * height) font 'sans,20'"
+        + " linewidth 2 pointscale 2 background rgb 'white'" end;
 
 def draw($file; $format): "reset", terminal($format), "set output \($file | quoted)",
-    "set title \(.title | shortened(64) | quoted)", "set xlabel \(.xlabel // "" | quoted)",
-    "set ylabel \(.ylabel // "" | quoted)", "set border 3", "set tics nomirror out",
+    "set title \(.title | shortened(52) | quoted)", "set ylabel \(.ylabel // "" | quoted)",
+    "set xlabel \(.xlabel // "" | quoted) offset 0,0.4", "set border 3", "set tics nomirror out",
     "set grid back lt 1 lw 0.5 lc rgb '#bbbbbb'", "set key outside bottom center reverse Left",
     (if .kind == "lines" then draw_lines elif .kind == "bars" then draw_bars
      elif .kind == "nodes" then draw_nodes else draw_map end), "unset output";
