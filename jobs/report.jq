@@ -216,10 +216,10 @@ def fit: .[0] as $base | $base.weak as $weak | $base.w as $w0
 def is_of($program; $cell): ($cell.program // "" | split("/") | last) == $program;
 
 # Cells of a study that gave nothing.
-def gaps($cells; $of): if $of.planned | not then [] else [$cells[]
+def gaps($cells; $of): [$cells[]
     | select(.state != "ok" and .scaling == $of.scaling and .host == null)
     | select(is_of($of.r.program; .))
-    | {w: ((.ranks // 1) * (.threads // 1)), nodes, ranks, threads, cell, state, why}] end;
+    | {w: ((.ranks // 1) * (.threads // 1)), nodes, ranks, threads, cell, state}];
 
 # One row of each kind in a file is a study's; several are told apart by their order in the file.
 def with_order: group_by([.file, .key])
@@ -235,10 +235,11 @@ def scaling_rows: [usable[]
 
 def scaling_groups: .cells as $cells | scaling_rows | group_by([.key, .order])
     | map(sort_by([.w, .r.ranks // 1, .file, .line]) | .[0] as $base
-        | select($base.planned or (map(.w) | unique | length) > 1)
+        | any(.[]; .planned) as $planned
+        | select($planned or (map(.w) | unique | length) > 1)
         | map(with_speedup($base))
         | {rows: ., base: $base, weak: $base.weak, w0: $base.w, scaling: $base.scaling, fit: fit,
-           gaps: gaps($cells; $base),
+           gaps: (if $planned then gaps($cells; $base) else [] end),
            title: ([($base.r | name_of_row), ($base.r | name_of_size | select($base.weak | not)),
                     "\($base.scaling) scaling"] | map(select(. != "")) | join(", "))});
 
@@ -330,7 +331,7 @@ def fits_part: [.[] | . as $group | .fit | select(. != null) | {
         study: $group.title, law: ($group | law_name), serial_share: .s, share_low: .low,
         share_high: .high, misfit: .residual, points, workers: .to, twice, four, limit}]
     | select(length > 0) | {title: "What the laws promise", plots: [],
-        notes: ["Speed-ups over the smallest run, on 2 and 4 times as many workers as were fitted."],
+        notes: ["Speed-ups over the smallest run, on 2 and 4 times as many workers as fitted."],
         table: {name: "fits", title: "What the laws promise", rows: ., columns: ([
             ["study", "study", "text"], ["law", "law", "text"],
             ["serial_share", "serial share", "ratio"],

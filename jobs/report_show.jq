@@ -192,7 +192,7 @@ def draw_map: (.squares | map(.value)) as $values | .unit as $unit
     "set xrange [-0.5:\((.names | length) - 0.5)]", "set yrange [\((.names | length) - 0.5):-0.5]",
     "plot $d using 1:2:(0.5):(0.5):3 with boxxyerror fs solid lc palette";
 
-def height: if .kind == "bars" then 120 + 22 * (.names | length)
+def height: if .kind == "bars" then 200 + 22 * (.names | length)
     elif .kind == "map" then 440 else 340 + 10 * (.series // [] | length) end;
 
 # Three of them stand side by side in the page.
