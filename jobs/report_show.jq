@@ -233,21 +233,19 @@ def html_table: filled | .columns as $columns
     (.rows[] | "<tr\(row_class)>\([html_cell($columns[])] | add // "")</tr>"),
     "</tbody></table></div>";
 
-def html_plot($svgs): "<figure>",
-    (.title as $title | $svgs[.name]
-        | sub("<svg"; "<svg role=\"img\" aria-label=\"\($title | @html)\"")),
+# jobs/report puts the plot into the place of its line.
+def html_plot: "<figure role=\"img\" aria-label=\"\(.title | @html)\">", "<!--plot \(.name)-->",
     "</figure>";
 
-def html_part($svgs): "<h3>\(.title | @html)</h3>", (.notes[] | "<p>\(@html)</p>"),
-    (.plots | map(select($svgs[.name])) | select(. != [])
-        | "<div class=\"plots\">", (.[] | html_plot($svgs)), "</div>"),
+def html_part: "<h3>\(.title | @html)</h3>", (.notes[] | "<p>\(@html)</p>"),
+    (.plots | select(. != []) | "<div class=\"plots\">", (.[] | html_plot), "</div>"),
     (.folded as $folded | .table // empty | select(.rows != []) | if $folded
         then "<details><summary>\(.rows | length | plural("row"))</summary>", html_table,
             "</details>"
         else html_table end);
 
-def html_section($svgs): "<section id=\"\(.id)\"><h2>\(.title | @html)</h2>",
-    (.notes[] | "<p>\(@html)</p>"), (.parts[] | html_part($svgs)), "</section>";
+def html_section: "<section id=\"\(.id)\"><h2>\(.title | @html)</h2>",
+    (.notes[] | "<p>\(@html)</p>"), (.parts[] | html_part), "</section>";
 
 def html_findings: select(.findings != []) | "<section id=\"look\"><h2>What to look at</h2><ul>",
     (.findings[] | "<li class=\"\(.level)\">\(.text | @html)</li>"), "</ul></section>";
@@ -255,9 +253,16 @@ def html_findings: select(.findings != []) | "<section id=\"look\"><h2>What to l
 def html_header: "<header><h1>\(.title | @html)</h1>", "<p>\(subtitle | @html)</p>",
     "<nav>", (.sections[] | "<a href=\"#\(.id)\">\(.title | @html)</a>"), "</nav></header>";
 
-def page($css; $svgs; $why): "<!DOCTYPE html>", "<html lang=\"en\"><head><meta charset=\"utf-8\">",
+def page($css; $why): "<!DOCTYPE html>", "<html lang=\"en\"><head><meta charset=\"utf-8\">",
     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">",
     "<link rel=\"icon\" href=\"data:,\">", "<title>\(.title | @html)</title>",
     "<style>", $css, "</style></head><body>", html_header, "<main>",
-    (select($why != "" and .plots != []) | "<p class=\"warn\">No plots here: \($why | @html)</p>"),
-    html_findings, (.sections[] | html_section($svgs)), "</main></body></html>";
+    (select($why != "") | "<p class=\"warn\">No plots here: \($why | @html)</p>"),
+    html_findings, (.sections[] | html_section), "</main></body></html>";
+
+# All at once, for jq takes longer to read these modules than to obey them.
+def show($format; $css; $why; $folder): {
+    tables: [if $format == "table" then as_table
+        elif $format == "csv" then as_csv else as_json end],
+    page: [(if $why != "" then .sections[].parts[].plots = [] else . end) | page($css; $why)],
+    gnuplot: [gnuplot_commands($folder)]};
