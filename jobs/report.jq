@@ -130,7 +130,8 @@ def pick($names): . as $r
 def seconds: .median_s // .total_s;
 def low_s: if .median_s then .ci_low_s else null end;
 def high_s: if .median_s then .ci_high_s else null end;
-def is_timed: (seconds | type) == "number" and seconds > 0;
+# No clock tells less than a picosecond, and quotients of such times overflow.
+def is_timed: (seconds | type) == "number" and seconds > 1e-12 and seconds < 1e12;
 def is_whole: .from == null and .rank == null; # no row of one rank, or of one pair
 
 # Ranks times threads; a program without ranks has workers, or teams of threads.
@@ -461,7 +462,7 @@ def with_verdicts: (.key | endswith("_per_s")) as $more | (.nodes | map(.value) 
 
 def metric: . as $r | [["bytes_per_s", "bandwidth"], ["flops_per_s", "flops"],
     ["median_s", "time"], ["total_s", "time"], ["init_s", "MPI_Init"]]
-    | map(select(($r[.[0]] | type) == "number" and $r[.[0]] > 0)) | first;
+    | map(select(($r[.[0]] | type) == "number" and $r[.[0]] > 1e-12)) | first;
 
 # What one program says of several hosts: each alone in a cell, or all in one file.
 def host_groups: [usable[] | .host = (.r.host // .cell.host) | .metric = (.r | metric)
@@ -479,7 +480,7 @@ def on_hosts: .cells as $cells | host_groups | map(.[0] as $one | $one.metric as
 def links: [usable[] | select(.r.from_host and .r.to_host)]
     | group_by([.file, .r.variant, .r.bytes, .r.large_bytes]);
 def link_metrics: ["median_s", "latency"], ["large_bytes_per_s", "bandwidth"];
-def has_number($key): (.r[$key] | type) == "number" and .r[$key] > 0;
+def has_number($key): (.r[$key] | type) == "number" and .r[$key] > 1e-12;
 
 def on_links: [links[] | . as $rows | link_metrics as [$key, $what]
     | [$rows[] | select(.r.from_host != .r.to_host and has_number($key))] | select(length > 0)

@@ -196,7 +196,8 @@ def draw_map: (.squares | map(.value)) as $values | .unit as $unit
     "plot $d using 1:2:(0.5):(0.5):3 with boxxyerror fs solid lc palette";
 
 def height: if .kind == "bars" then 200 + 22 * (.names | length)
-    elif .kind == "map" then 440 else 340 + 10 * (.series // [] | length) end;
+    elif .kind == "map" then 440 elif .kind == "nodes" then 400
+    else 340 + 10 * (.series | length) end;
 
 # Three of them stand side by side in the page.
 def width: if .name | startswith("scaling") then 480 else 560 end;

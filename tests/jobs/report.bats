@@ -210,6 +210,9 @@ wrong: 1 of 1 row not verified' ]
     printf '{"program":"x"}\n{"program":"x","n":' >"$folder/torn.json"
     printf '{\n  "n": 1\n}\n' >"$folder/strange.json"
     : >"$folder/void.json"
+    # Figures that are none, or beyond all bounds, do no harm.
+    write odd.json '{variant: "odd", ranks: ("many", 0, 4), threads: -1,
+        median_s: (1e-300, "fast", 1), host: 7, bytes: -1, init_s: 0, nodes: [1]} | record'
     echo '{"cell":' >>"$folder/cells.json"
     run -1 --separate-stderr report --format csv "$folder"
     grep -q '^report: torn.json: line 2 is no record' <<<"$stderr"
