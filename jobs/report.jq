@@ -50,6 +50,16 @@ def plural($word): "\(.) \($word)" + if . == 1 then "" else "s" end;
 def read_line: split("\u0001")
     | {line: (.[0] | tonumber), file: .[1], value: (.[2] | try fromjson catch null)};
 
+# What is not of the kind it should be is as good as not there.
+def counts: ["ranks", "nodes", "threads", "workers"];
+def measures: ["median_s", "total_s", "ci_low_s", "ci_high_s", "mean_s", "iterations", "bytes",
+    "items", "init_s", "waiting_percent", "busy_mean_s", "imbalance"];
+def cleaned: reduce ((counts[] | [., 1]), (measures[] | [., 0])) as [$key, $least] (.;
+    if .[$key] == null or ((.[$key] | type) == "number" and .[$key] >= $least) then .
+    else .[$key] = null end);
+def with_text($keys): reduce $keys[] as $key (.;
+    if .[$key] == null or (.[$key] | type) == "string" then . else .[$key] |= tostring end);
+
 def is_row: (.value | type) == "object" and (.value.program | type) == "string";
 def is_cell: (.value | type) == "object" and (.value.cell | type) == "string";
 
@@ -91,8 +101,12 @@ def read_all($lines; $all_files): ($all_files - ["cells.json"]) as $files
     | [$read[] | select(.file == "cells.json")] as $plan
     | ($data | map(select(is_row | not)) | by_file | map_values(complaint("record of a program")))
         as $broken
-    | [$data[] | select(is_row) | {r: .value, file, line}] as $rows | ($rows | by_file) as $rows_of
-    | [$plan[] | select(is_cell) | .value | (.file // "") as $file
+    | [$data[] | select(is_row)
+        | .r = (.value | cleaned | with_text(["host", "from_host", "to_host"]))
+        | {r, file, line}] as $rows
+    | ($rows | by_file) as $rows_of
+    | [$plan[] | select(is_cell) | .value | cleaned
+        | with_text(["file", "host", "program", "scaling"]) | (.file // "") as $file
         | with_state($rows_of[$file] // []; $broken[$file]; $files)] as $cells
     | (reduce ($cells[] | select(.file)) as $cell ({}; .[$cell.file] = $cell)) as $cell_of
     | [$files[] | select($cell_of[.] == null)] as $alone
@@ -116,7 +130,8 @@ def pick($names): . as $r
 def seconds: .median_s // .total_s;
 def low_s: if .median_s then .ci_low_s else null end;
 def high_s: if .median_s then .ci_high_s else null end;
-def is_timed: (seconds | type) == "number" and seconds > 0;
+# No clock tells less than a picosecond, and quotients of such times overflow.
+def is_timed: (seconds | type) == "number" and seconds > 1e-12 and seconds < 1e12;
 def is_whole: .from == null and .rank == null; # no row of one rank, or of one pair
 
 # Ranks times threads; a program without ranks has workers, or teams of threads.
@@ -311,10 +326,15 @@ def laws_of(ideal; fitted): (.rows | map(.w) | [min, max]) as [$from, $to]
         [{title: "\(law_name), s = \(.fit.s | figures(3))", style: "fit", points: points(fitted)}]
       else [] end;
 
+# All as far as they have room, else the powers of 2.
+def few_tics: if length < 10 then . else
+    [range(first | log2 | ceil; last | log2 | floor + 1) | pow(2; .)] end;
+
 def scaling_plots($number): .weak as $weak | .w0 as $w0 | (.base.r | seconds) as $t0
     | (.fit.s // 0) as $s | .title as $title
     | {kind: "lines", logx: true, xlabel: "workers (ranks x threads)",
-       xtics: ([.rows[].w, .gaps[].w] | unique), failed: (.gaps | map({x: .w, state}))} as $plot
+       xtics: ([.rows[].w, .gaps[].w] | unique | few_tics),
+       failed: (.gaps | map({x: .w, state}))} as $plot
     | [{name: "time", ylabel: "time", logy: "time",
         series: (curves_of(.r | seconds; .r | low_s; .r | high_s)
             + laws_of(if $weak then $t0 else $t0 * $w0 / . end;
@@ -442,7 +462,7 @@ def with_verdicts: (.key | endswith("_per_s")) as $more | (.nodes | map(.value) 
 
 def metric: . as $r | [["bytes_per_s", "bandwidth"], ["flops_per_s", "flops"],
     ["median_s", "time"], ["total_s", "time"], ["init_s", "MPI_Init"]]
-    | map(select(($r[.[0]] | type) == "number")) | first;
+    | map(select(($r[.[0]] | type) == "number" and $r[.[0]] > 1e-12)) | first;
 
 # What one program says of several hosts: each alone in a cell, or all in one file.
 def host_groups: [usable[] | .host = (.r.host // .cell.host) | .metric = (.r | metric)
@@ -460,7 +480,7 @@ def on_hosts: .cells as $cells | host_groups | map(.[0] as $one | $one.metric as
 def links: [usable[] | select(.r.from_host and .r.to_host)]
     | group_by([.file, .r.variant, .r.bytes, .r.large_bytes]);
 def link_metrics: ["median_s", "latency"], ["large_bytes_per_s", "bandwidth"];
-def has_number($key): (.r[$key] | type) == "number" and .r[$key] > 0;
+def has_number($key): (.r[$key] | type) == "number" and .r[$key] > 1e-12;
 
 def on_links: [links[] | . as $rows | link_metrics as [$key, $what]
     | [$rows[] | select(.r.from_host != .r.to_host and has_number($key))] | select(length > 0)

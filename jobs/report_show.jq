@@ -21,8 +21,11 @@ def cell($column): . as $row | [$column.key] | flatten
 
 def is_number($column): $column.kind | . != "text" and . != "mark" and . != "code";
 
-# Columns in which nothing is known are left out of what people read.
-def filled: . as $table
+# What people read: no more rows than a browser shows in no time, and no column that is empty.
+def most_rows: 1000;
+def more: (.rows | length - most_rows) as $more
+    | select($more > 0) | "and \($more) more: --format csv has them all";
+def filled: .rows |= .[:most_rows] | . as $table
     | .columns |= map(select(. as $column | any($table.rows[]; cell($column) != "")));
 
 def tables: .sections[].parts[].table // empty | select(.rows != []);
@@ -50,7 +53,7 @@ def subtitle: "\(.rows | plural("record"))"
     + if .dates == "" then "" else ", \(.dates)" end;
 
 def text_part: ("" , "\(.title)" | one_line), (.notes[] | wrapped(96) | "  " + .),
-    (.table // empty | select(.rows != []) | "", text_table);
+    (.table // empty | select(.rows != []) | "", text_table, more);
 
 def as_table: ("# \(.title): \(subtitle)" | one_line), (.findings[] | "# \(.text)" | one_line),
     (.sections[] | "", "", "# \(.title)", "", (.notes[] | wrapped(98)), (.parts[] | text_part));
@@ -99,7 +102,7 @@ def log_tics($low; $high): ($low | log10 | floor) as $from | ($high | log10 | ce
     | map(select(. >= $low and . <= $high));
 
 # Of speed-ups and workers one thinks in powers of 2, or 4 ...
-def doubled($low; $high): ($high / $low | log2 / 10 | ceil) as $step
+def doubled($low; $high): ([1, ($high / $low | log2 / 10 | ceil)] | max) as $step
     | [range($low | log2 | ceil; $high | log2 | floor + 1; $step) | pow(2; .)];
 
 # A range that is not narrower than a factor of 3, or noise would fill the plot.
@@ -111,10 +114,15 @@ def log_axis($unit): [.[] | .[1:][] | select(. != null and . > 0)] | log_range a
       (if $unit == "ratio" then doubled($low; $high) else log_tics($low; $high) end
         | tics("y"; in_unit($unit)));
 
+# From 0, in four to eight steps of 1, 2 or 5 times a power of ten.
+def nice_steps: . as $most | pow(10; $most / 8 | log10 | floor) as $power
+    | first((1, 2, 5, 10) | . * $power | select($most / . <= 8)) as $step
+    | [range(0; $most / $step | floor + 1) | . * $step];
+
 # Percent, from none to all or more.
 def linear_axis: ([.[] | .[1:][] | select(. != null)] | max) as $most
-    | "set yrange [0:\([1.05, $most * 1.05] | max)]",
-      ([range(0; $most + 0.1; 0.2)] | tics("y"; "\(. * 100 | round) %"));
+    | ([1.05, $most * 1.05] | max) as $top
+    | "set yrange [0:\($top)]", ($top | nice_steps | tics("y"; "\(. * 100 | round) %"));
 
 def curve_block($i): .points
     | map(if .[1] == null or length < 4 then . else .[2] //= .[1] | .[3] //= .[1] end)
@@ -159,11 +167,6 @@ def draw_bars: .parts as $parts | (.names | length) as $count
 def places(wanted): [.nodes | to_entries[] | select(.value | wanted) | [.key, .value.value]]
     | if . == [] then [[null, null]] else . end;
 
-# From 0, in four to eight steps of 1, 2 or 5 times a power of ten.
-def nice_steps: . as $most | pow(10; $most / 8 | log10 | floor) as $power
-    | first((1, 2, 5, 10) | . * $power | select($most / . <= 8)) as $step
-    | [range(0; $most / $step | floor + 1) | . * $step];
-
 def draw_nodes: .median as $median | ([.nodes[].value | select(. != null)] | max * 1.15) as $most
     | .unit as $unit | "set yrange [0:\($most)]",
     ($most | nice_steps | tics("y"; if . == 0 then "0" else in_unit($unit) end)),
@@ -193,7 +196,8 @@ def draw_map: (.squares | map(.value)) as $values | .unit as $unit
     "plot $d using 1:2:(0.5):(0.5):3 with boxxyerror fs solid lc palette";
 
 def height: if .kind == "bars" then 200 + 22 * (.names | length)
-    elif .kind == "map" then 440 else 340 + 10 * (.series // [] | length) end;
+    elif .kind == "map" then 440 elif .kind == "nodes" then 400
+    else 340 + 10 * (.series | length) end;
 
 # Three of them stand side by side in the page.
 def width: if .name | startswith("scaling") then 480 else 560 end;
@@ -227,27 +231,24 @@ def row_class: "\(.mark // "") \(.state // "")"
     | if test("FAILED|OUTLIER|NOT VERIFIED") then " class=\"bad\""
       elif test("OVERSUBSCRIBED|missing") then " class=\"warn\"" else "" end;
 
-def html_table: filled | .columns as $columns
-    | "<div class=\"scroll\" tabindex=\"0\"><table>",
-    "<thead><tr>\($columns | html_head)</tr></thead><tbody>",
-    (.rows[] | "<tr\(row_class)>\([html_cell($columns[])] | add // "")</tr>"),
-    "</tbody></table></div>";
+def html_table: "<div class=\"scroll\" tabindex=\"0\"><table>", (filled | .columns as $columns
+    | "<thead><tr>\($columns | html_head)</tr></thead><tbody>",
+      (.rows[] | "<tr\(row_class)>\([html_cell($columns[])] | add // "")</tr>")),
+    "</tbody></table></div>", (more | "<p>\(.)</p>");
 
-def html_plot($svgs): "<figure>",
-    (.title as $title | $svgs[.name]
-        | sub("<svg"; "<svg role=\"img\" aria-label=\"\($title | @html)\"")),
+# jobs/report puts the plot into the place of its line.
+def html_plot: "<figure role=\"img\" aria-label=\"\(.title | @html)\">", "<!--plot \(.name)-->",
     "</figure>";
 
-def html_part($svgs): "<h3>\(.title | @html)</h3>", (.notes[] | "<p>\(@html)</p>"),
-    (.plots | map(select($svgs[.name])) | select(. != [])
-        | "<div class=\"plots\">", (.[] | html_plot($svgs)), "</div>"),
+def html_part: "<h3>\(.title | @html)</h3>", (.notes[] | "<p>\(@html)</p>"),
+    (.plots | select(. != []) | "<div class=\"plots\">", (.[] | html_plot), "</div>"),
     (.folded as $folded | .table // empty | select(.rows != []) | if $folded
         then "<details><summary>\(.rows | length | plural("row"))</summary>", html_table,
             "</details>"
         else html_table end);
 
-def html_section($svgs): "<section id=\"\(.id)\"><h2>\(.title | @html)</h2>",
-    (.notes[] | "<p>\(@html)</p>"), (.parts[] | html_part($svgs)), "</section>";
+def html_section: "<section id=\"\(.id)\"><h2>\(.title | @html)</h2>",
+    (.notes[] | "<p>\(@html)</p>"), (.parts[] | html_part), "</section>";
 
 def html_findings: select(.findings != []) | "<section id=\"look\"><h2>What to look at</h2><ul>",
     (.findings[] | "<li class=\"\(.level)\">\(.text | @html)</li>"), "</ul></section>";
@@ -255,9 +256,16 @@ def html_findings: select(.findings != []) | "<section id=\"look\"><h2>What to l
 def html_header: "<header><h1>\(.title | @html)</h1>", "<p>\(subtitle | @html)</p>",
     "<nav>", (.sections[] | "<a href=\"#\(.id)\">\(.title | @html)</a>"), "</nav></header>";
 
-def page($css; $svgs; $why): "<!DOCTYPE html>", "<html lang=\"en\"><head><meta charset=\"utf-8\">",
+def page($css; $why): "<!DOCTYPE html>", "<html lang=\"en\"><head><meta charset=\"utf-8\">",
     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">",
     "<link rel=\"icon\" href=\"data:,\">", "<title>\(.title | @html)</title>",
     "<style>", $css, "</style></head><body>", html_header, "<main>",
-    (select($why != "" and .plots != []) | "<p class=\"warn\">No plots here: \($why | @html)</p>"),
-    html_findings, (.sections[] | html_section($svgs)), "</main></body></html>";
+    (select($why != "") | "<p class=\"warn\">No plots here: \($why | @html)</p>"),
+    html_findings, (.sections[] | html_section), "</main></body></html>";
+
+# All at once, for jq takes longer to read these modules than to obey them.
+def show($format; $css; $why; $folder): {
+    tables: [if $format == "table" then as_table
+        elif $format == "csv" then as_csv else as_json end],
+    page: [(if $why != "" then .sections[].parts[].plots = [] else . end) | page($css; $why)],
+    gnuplot: [gnuplot_commands($folder)]};

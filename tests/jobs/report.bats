@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# shellcheck disable=SC2016 # what stands between single quotes is jq's
 #
 # jobs/report: folders whose truth is known, runs that failed, our own programs, and the page in a
 # browser.
@@ -33,12 +34,11 @@ write() { # write FILE FILTER: what the filter makes, with the definitions above
 
 # study NAME WORKERS...: cells whose times follow Amdahl's law with s = 0.1
 study() {
-    local name=$1 w
-    write cells.json "(${*:2} | tostring) as \$w | \"$name-\(\$w)\" as \$name
-        | {cell: \$name, ranks: (\$w | tonumber), file: \"\(\$name).json\"} | cell"
-    for w in ${*:2}; do
-        w=${w%,}
-        write "${name//\\/}-$w.json" "{ranks: $w} + timed(amdahl(0.1; $w)) | record"
+    local w
+    for w in "${@:2}"; do
+        write cells.json "{cell: \"${1//\"/\\\"}-$w\", ranks: $w}
+            | .file = \"\(.cell).json\" | cell"
+        write "$1-$w.json" "{ranks: $w} + timed(amdahl(0.1; $w)) | record"
     done
 }
 
@@ -104,7 +104,7 @@ setup_file() {
 
 # Something for every section, with names that would like to be markup.
 sections() {
-    study 'a \"b\" <i>c' 1, 2, 4, 8
+    study 'a "b" <i>c' 1 2 4 8
     write cells.json '{cell: "<b>cell", ranks: 16, status: 1, error: "<script>alert(1)</script>",
         file: null, command: "a <b> && c > d"} | cell'
     write "<b>'1%.json" 'range(5) | {program: "hello", rank: ., host: "<b>n\(.)</b> %d \u0027",
@@ -148,7 +148,7 @@ sections() {
     output=$(<"$BATS_FILE_TMPDIR/output")
     near "$(fit() { value fits "map(select(.study | contains(\"n 7,\"))) | .[0].$1"; }
         fit serial_share)" 0.3
-    [ "$(value scaling 'map(select(.mark == "OVERSUBSCRIBED") | .ranks) | tostring')" = '[8,1,2,4]' ]
+    [ "$(value scaling 'map(select(.mark == "OVERSUBSCRIBED") | .ranks) | @text')" = '[8,1,2,4]' ]
     [ "$(value fits 'map(select(.study | contains("n 8,"))) | length')" = 0 ]
     grep -q 'class="warn">4 of [0-9]* records OVERSUBSCRIBED' "$truth/report.html"
 }
@@ -176,7 +176,7 @@ sections() {
 }
 
 @test "a run that failed is shown as failed, whatever went wrong, and the rest stands" {
-    study s 1, 2, 4, 8
+    study s 1 2 4 8
     write cells.json '{cell: "told", ranks: 16, status: 3, error: "stencil: stalled: why?",
         file: "told.json"}, {cell: "mute", ranks: 32, status: 137, file: "mute.json"},
         {cell: "gone", ranks: 5, file: "gone.json"}, {cell: "empty", ranks: 6, file: "empty.json"},
@@ -206,10 +206,13 @@ wrong: 1 of 1 row not verified' ]
 }
 
 @test "torn files, strange ones and empty ones are named, with their lines" {
-    study s 1, 2
+    study s 1 2
     printf '{"program":"x"}\n{"program":"x","n":' >"$folder/torn.json"
     printf '{\n  "n": 1\n}\n' >"$folder/strange.json"
     : >"$folder/void.json"
+    # Figures that are none, or beyond all bounds, do no harm.
+    write odd.json '{variant: "odd", ranks: ("many", 0, 4), threads: -1,
+        median_s: (1e-300, "fast", 1), host: 7, bytes: -1, init_s: 0, nodes: [1]} | record'
     echo '{"cell":' >>"$folder/cells.json"
     run -1 --separate-stderr report --format csv "$folder"
     grep -q '^report: torn.json: line 2 is no record' <<<"$stderr"
@@ -242,7 +245,7 @@ wrong: 1 of 1 row not verified' ]
 
 # without COMMAND: a PATH that has all that the report calls, but not this
 without() {
-    local bin=$BATS_TEST_TMPDIR/bin name
+    local bin=$BATS_TEST_TMPDIR/without-$1 name
     mkdir -p "$bin"
     for name in bash awk sed find sort basename dirname cp rm mkdir mktemp jq gnuplot cat; do
         [ "$name" = "$1" ] || ln -sf "$(command -v "$name")" "$bin/"
@@ -251,13 +254,12 @@ without() {
 }
 
 @test "without gnuplot a page without plots that says so, without jq nothing" {
-    study s 1, 2, 4
+    study s 1 2 4
     run -0 --separate-stderr env PATH="$(without gnuplot)" "$root/jobs/report" "$folder"
     grep -q '^report: no plots: gnuplot is missing: ' <<<"$stderr"
     grep -q 'No plots here: gnuplot is missing' "$folder/report.html"
     run grep -c '<svg' "$folder/report.html"
     [ "$output" = 0 ]
-    rm -rf "$BATS_TEST_TMPDIR/bin"
     run -77 env PATH="$(without jq)" "$root/jobs/report" "$folder"
     [[ $output = "report: jq is missing: "* ]]
 }
@@ -284,8 +286,9 @@ probe='<script>addEventListener("load", () => {
     document.title = JSON.stringify({
         svgs: boxes.length, drawn: boxes.filter(b => b.width > 200 && b.height > 100).length,
         fetched: performance.getEntriesByType("resource").length,
-        over: document.documentElement.scrollWidth - innerWidth, twice: ids.length - new Set(ids).size,
-        ink: style.color, paper: style.backgroundColor, marks: getComputedStyle(text.parentNode).fill,
+        over: document.documentElement.scrollWidth - innerWidth,
+        twice: ids.length - new Set(ids).size, ink: style.color, paper: style.backgroundColor,
+        marks: getComputedStyle(text.parentNode).fill,
         rows: document.querySelectorAll("tbody tr").length });
 });</script>'
 
