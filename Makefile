@@ -4,6 +4,7 @@
 #   make deps run | deps check    installs what the other goals on the line need, then does them
 #   make [MPI=openmpi|mpich] [CC=gcc|clang] [MODE=debug|asan|tsan] [NATIVE=1]
 #   make run P=PROGRAM N=RANKS T=THREADS ARGS="..."       make check [TEST=path ...]
+#   make report D=FOLDER           tables, plots and a page of the JSON results in it
 #   make simulate P=bcast N=1000 [PLATFORM=fat-tree|torus|ethernet] ARGS="..."     on SimGrid
 #   make list | stress | bench | install [PREFIX= DESTDIR=] | format | tidy | clean
 
@@ -92,7 +93,7 @@ quiet = $(if $(V),,@echo '  $(1) $(2)';)
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SECONDEXPANSION:
-.PHONY: all units run simulate check stress bench list install format tidy clean
+.PHONY: all units run report simulate check stress bench list install format tidy clean
 
 all: $(programs:%=$(BUILD)/%)
 	@$(foreach t,$(filter-out %/lib,$(absent)),echo "left out: $(t) needs $(call lacks,$(t)): make deps all";)
@@ -165,14 +166,17 @@ stress: all
 bench: all
 	@for b in $(filter-out %.bash %.c %.py,$(wildcard tests/bench/*)); do LOCKSTEP_BUILD=$(BUILD) $$b || exit; done
 
+report:
+	@jobs/report $(D)
+
 list:
 	@$(foreach p,$(programs),sed -n 's|^ \* $(notdir $(p)) - |$(dir $(p))$(notdir $(p))\t|p' $(p).c | head -n 1;) :
 
 install: all
-	@for p in $(programs); do install -D $(BUILD)/$$p $(DESTDIR)$(PREFIX)/libexec/lockstep/$$p || exit 1; done
-	@for j in $(filter-out jobs/site.sh jobs/lib jobs/platforms,$(wildcard jobs/* jobs/lib/* jobs/platforms/*)); do \
-	    install -D $$j $(DESTDIR)$(PREFIX)/share/lockstep/$$j || exit 1; done
-	@for d in docs/labs/*; do install -D -m 644 $$d $(DESTDIR)$(PREFIX)/share/lockstep/$$d || exit 1; done
+	@for p in $(programs); do install -D $(BUILD)/$$p "$(DESTDIR)$(PREFIX)/libexec/lockstep/$$p" || exit 1; done
+	@for j in $(filter-out jobs/site.sh jobs/checks jobs/lib jobs/platforms,$(wildcard jobs/* jobs/*/*)); do \
+	    install -D $$j "$(DESTDIR)$(PREFIX)/share/lockstep/$$j" || exit 1; done
+	@for d in docs/*.md docs/*.example docs/labs/*; do install -D -m 644 $$d "$(DESTDIR)$(PREFIX)/share/lockstep/$$d" || exit 1; done
 
 format:
 	clang-format -i $(shell git ls-files '*.c' '*.h')

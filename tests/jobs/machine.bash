@@ -17,6 +17,7 @@
 # on_machine COMMAND... runs there, with nothing of the caller's environment.
 
 script() { # NAME LINES: one fake
+    rm -f "$bin/$1" # it may be a link to the real one
     printf '%s\n' '#!/bin/sh' "$2" >"$bin/$1"
     chmod +x "$bin/$1"
 }
