@@ -23,6 +23,13 @@ simulate() {
     simulate -n 6 -r 4 hello | grep ', 6 ranks on 2 nodes,'
 }
 
+@test "jobs/launch --simulate hands on what it can" {
+    run timeout 60 jobs/launch --simulate torus -n 4 --ranks-per-node 2 bcast --bytes 1K
+    echo "$output"
+    [ "$status" = 0 ]
+    [[ $output == *"SimGrid"*"4 ranks on 2 nodes"*PASS* ]]
+}
+
 @test "times are virtual: the same at every run, and those of the platform" {
     times() {
         simulate -p "$1" -n 33 bcast --bytes 1:64K --algorithm all --format json 2>/dev/null |

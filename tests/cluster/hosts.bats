@@ -47,6 +47,25 @@ column() {
     [[ $'\n'$output == *$'\n'PASS* ]]
 }
 
+@test "launch --hosts: those of a file, so many ranks on each" {
+    need_program "$build/mpi/p2p/hello"
+    printf '%s\n' 'h3 2' '# h1 2' 'h2 slots=2' >"$BATS_TEST_TMPDIR/file"
+    run in_session jobs/launch --hosts "$BATS_TEST_TMPDIR/file" p2p/hello
+    echo "$output"
+    [ "$status" = 0 ]
+    [[ $output == *"4 ranks on 2 nodes"* && $output == *h2* && $output == *h3* ]]
+    run in_session jobs/launch --hosts "$BATS_TEST_TMPDIR/file" --ranks-per-node 1 p2p/hello
+    echo "$output"
+    [ "$status" = 0 ]
+    [[ $output == *"2 ranks on 2 nodes"* ]]
+    [ -x build-mpich/mpi/p2p/hello ] || return 0
+    LOCKSTEP_BUILD=build-mpich run in_session jobs/launch --hosts "$BATS_TEST_TMPDIR/file" -N 1 \
+        p2p/hello
+    echo "$output"
+    [ "$status" = 0 ]
+    [[ $output == *"2 ranks on 1 node"* && $output == *h3* ]]
+}
+
 @test "a wrong result on another host fails the run" {
     need_program "$build/mpi/collective/scatter"
     run in_session jobs/launch -n 6 scatter --count 1001 --fault drop
