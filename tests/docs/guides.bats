@@ -5,6 +5,10 @@
 load sheet
 load ../cluster/session
 
+setup_file() {
+    session_start slurm --nodes 4
+}
+
 setup() {
     cd "$BATS_TEST_DIRNAME/../.." || exit
     [ -x "${LOCKSTEP_BUILD:-build}/mpi/p2p/hello" ] || skip "there is no MPI here"
@@ -33,7 +37,6 @@ copy_of_tree() {
 }
 
 @test "cluster" {
-    session_start slurm --nodes 4
     session_setup
     copy_of_tree
     in_place() { in_session "$@"; }
