@@ -9,20 +9,23 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <mpi.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+#ifdef __linux__
+#include <sched.h>
+#include <signal.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
-#include <unistd.h>
+#endif
 #ifdef _OPENMP
 #include <omp.h>
 #endif
 
 enum { CPUS = 4096, BYTES = 1 << 20 };
 
+#ifdef __linux__
 /* The CPUs of the calling thread, as 0-3,8. */
 static void list_cpus(char *text, size_t size)
 {
@@ -72,6 +75,19 @@ static int try_cma(void)
     puts(error == 0 ? "ok" : error == EPERM ? "EPERM" : error == ENOSYS ? "ENOSYS" : "failed");
     return 0;
 }
+
+#else /* other systems tell neither masks nor memory of others */
+static void list_cpus(char *text, size_t size)
+{
+    snprintf(text, size, "0-%ld", sysconf(_SC_NPROCESSORS_ONLN) - 1);
+}
+
+static int try_cma(void)
+{
+    puts("unknown");
+    return 0;
+}
+#endif
 
 /* A megabyte to the next rank, and one from the one before: what breaks only with real messages. */
 static int exchange(int rank, int size)
