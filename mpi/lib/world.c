@@ -166,23 +166,30 @@ enum status world_open(struct world *world, int argc, char **argv, int required,
     return world_agree(world, status);
 }
 
-/* MPICH 4.0 over UCX hangs in MPI_Finalize, more often than not, when ranks of several nodes close
- * their connections to each other at the same moment, and always when the end that accepted a
- * connection closes it before the one that made it. They take turns from the last rank to the
- * first, 20 ms apart, 1 s in all: in most programs it is the higher rank that writes first. */
-static void take_turns(const struct world *world)
+/* MPICH 4.0 over UCX and TCP hangs in MPI_Finalize when ranks of several nodes come to it one after
+ * the other: a rank asks every peer to confirm what it sent, and once it has their answers it waits
+ * where it answers nobody. So all connections are made first, and then all ranks are silent until
+ * the last of them has left the barrier: each asks before it answers. (At most 128 ranks: beyond
+ * that, connecting all of them costs more than a rare hang.) */
+static void finalize_together(const struct world *world)
 {
+    char sent = 0, received;
+
     if (world->nodes == 1 || strncmp(world->mpi, "MPICH 4.0", 9) != 0)
         return;
+    for (int i = 1; i < world->size && world->size <= 128; i++)
+        MPI_Sendrecv(&sent, 1, MPI_CHAR, (world->rank + i) % world->size, 0, &received, 1, MPI_CHAR,
+                     (world->rank + world->size - i) % world->size, 0, world->comm,
+                     MPI_STATUS_IGNORE);
     MPI_Barrier(world->comm);
-    clock_sleep((world->size - 1 - world->rank) * (world->size > 50 ? 1.0 / world->size : 0.02));
+    clock_sleep(0.05);
 }
 
 int world_close(struct world *world, enum status status)
 {
     const int worst = (int)world_agree(world, (enum status)program_close(&world->program, status));
 
-    take_turns(world);
+    finalize_together(world);
     MPI_Comm_free(&world->node_comm);
     MPI_Comm_free(&world->comm);
     MPI_Finalize();

@@ -35,7 +35,7 @@ column() {
 
 @test "scatter on three hosts with MPICH" {
     need_program build-mpich/mpi/collective/scatter
-    # It may hang in MPI_Finalize across nodes (take_turns in mpi/lib/world.c makes that rare).
+    # It may hang in MPI_Finalize across nodes (finalize_together in mpi/lib/world.c makes that rare).
     for _ in 1 2 3; do
         SESSION_LIMIT=20 LOCKSTEP_BUILD=build-mpich \
             run in_session jobs/launch -n 6 scatter --count 1001 --seconds 0.2

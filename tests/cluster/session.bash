@@ -114,7 +114,7 @@ run_job() {
 }
 
 # run_mpich_job: as run_job; a job that hangs is cancelled, and tried again up to two times. MPICH
-# 4.0 may hang in MPI_Finalize across nodes (take_turns in mpi/lib/world.c makes that rare).
+# 4.0 may hang in MPI_Finalize across nodes (finalize_together in mpi/lib/world.c makes that rare).
 run_mpich_job() {
     for _ in 1 2 3; do
         submit_job "$@"
