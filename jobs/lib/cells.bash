@@ -28,10 +28,11 @@ plan_cell() {
     json_pairs cell "$cell" "$@" file "$cell.json" >"$folder/$cell.cell"
 }
 
-# A program says in its last lines what is wrong, the launcher often more than that.
+# A program says in its last lines what is wrong; what the launcher adds to that is of less use.
 reason_of() { # reason_of STATUS LOG LIMIT
     local line
-    line=$(grep -E '^(FAIL|[a-z_]+: )' "$2" | tail -n 1)
+    line=$(grep -E '^(FAIL|[a-z_]+: )' "$2" | grep -vE '^(srun|slurmstepd|mpirun|mpiexec): ' |
+        tail -n 1)
     case $1 in
         124 | 137) echo "took longer than the $3 s that it had" ;;
         *) echo "${line:-$(grep -v '^#' "$2" | grep . | tail -n 1)}" ;;

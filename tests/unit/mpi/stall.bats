@@ -100,9 +100,9 @@ END
 }
 
 @test "a call that nobody announced: the bound" {
-    stuck 2 --pattern hidden --limit 0.1
+    stuck 2 --pattern hidden --limit 0.2
     says <<'END'
-stalled: rank 0 has been so for more than 10 times the limit (limit 0.1 s)
+stalled: rank 0 has been so for more than 10 times the limit (limit 0.2 s)
 rank 0: in MPI_Recv from rank 1, tag 0, for T s
 rank 1: computing, for T s
 END
