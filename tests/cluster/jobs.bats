@@ -143,4 +143,8 @@ END
     job=$(grep -oE '^job [0-9]+' <<<"$output" | cut -c5-)
     job_ends
     [ "$(cat "$here/out")" = "launch: no program is called no_such_program: see \`make list\`, and run make if it is new" ]
+    # with --wait, which takes no value, the job's status is told; other options take one
+    run in_session "$jobs/submit" --wait --nodes 1 -n 1 --output /dev/null run no_such_program
+    echo "$output"
+    [[ $status = 2 && $output == *"job "*" is submitted"* && $output != *refuses* ]]
 }

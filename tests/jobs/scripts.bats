@@ -176,6 +176,9 @@ sbatch: error: Batch job submission failed: Invalid partition name specified"; e
     [[ $output == *"# SBATCH_QOS=short (environment)"* ]]
     [[ $output == *"--nodes=2 -c 4 "*scatter.sh" --count 1\\ 0"* ]]
     [[ $output == *"job 41 is submitted"* ]]
+    run on_machine "$root/jobs/submit" --nodes 2 --exclusive scatter
+    echo "$output"
+    [[ $status = 0 && $output == *"--nodes 2 --exclusive "*scatter.sh* ]]
     # another site file, and a job script of one's own
     echo 'export SBATCH_ACCOUNT=xyz' >"$BATS_TEST_TMPDIR/other site"
     run on_machine LOCKSTEP_SITE="$BATS_TEST_TMPDIR/other site" "$root/jobs/submit" --account=abc \
@@ -205,6 +208,7 @@ sbatch: error: Batch job submission failed: Invalid partition name specified"; e
 --nodes=99 scatter|*node configuration is not available: the largest here: debug 4 nodes of 8 CPUs*
 no_such_job|*no job is called no_such_job: choose one of affinity *threads
 -N|*-N: its value is missing*
+--nodes|*--nodes: its value is missing*
 |*no job is named*
 END
     rm "$bin/sbatch"
