@@ -42,10 +42,8 @@ measure() { # measure OPERATION
 }
 
 submit() { # submit STAGE SBATCH OPTION...: a later stage of this pipeline; prints its number
-    local answer
-    answer=$(PIPELINE_STAGE=$1 sbatch --parsable --output="$folder/$1-%j.out" --job-name="$1" \
-        --kill-on-invalid-dep=yes "${@:2}" "$jobs/pipeline.sh" "$folder") || exit
-    echo "${answer%%;*}"
+    PIPELINE_STAGE=$1 submit_job --output="$folder/$1-%j.out" --job-name="$1" \
+        --kill-on-invalid-dep=yes "${@:2}" "$jobs/pipeline.sh" "$folder"
 }
 
 case $PIPELINE_STAGE in

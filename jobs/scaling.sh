@@ -102,8 +102,7 @@ run_rows() {
 
 # One array for each number of nodes, and a job after all of them.
 submit_arrays() {
-    local number count answer before=''
-    local all=("${sbatch_options[@]}" --parsable)
+    local number count job before=''
     local again=("$jobs/scaling.sh" --program "$program" --folder "$folder")
     [ -z "$table" ] || again+=(--table "$table")
     for count in $(printf '%s\n' "${rows[@]}" | awk '{ print $2 }' | sort -nu); do
@@ -111,14 +110,21 @@ submit_arrays() {
             read_row "${rows[i]}"
             [ "$nodes" != "$count" ] || echo $((i + 1))
         done | paste -sd,)
-        answer=$(sbatch "${all[@]}" --nodes="$count" --array="$number" \
-            --output="$folder/%x-%A_%a.out" "${again[@]}") || exit
-        echo "array ${answer%%;*} on $count nodes: rows $number"
-        before+=:${answer%%;*}
+        job=$(submit_job "${sbatch_options[@]}" --nodes="$count" --array="$number" \
+            --output="$folder/%x-%A_%a.out" "${again[@]}") || withdraw "$before"
+        echo "array $job on $count nodes: rows $number"
+        before+=:$job
     done
-    answer=$(sbatch "${all[@]}" --nodes=1 --dependency="afterany$before" \
-        --output="$folder/%x-%j.out" "${again[@]}" --collect) || exit
-    echo "job ${answer%%;*} makes the report when they have ended: $folder/report.html"
+    job=$(submit_job "${sbatch_options[@]}" --nodes=1 --dependency="afterany$before" \
+        --output="$folder/%x-%j.out" "${again[@]}" --collect) || withdraw "$before"
+    echo "job $job makes the report when they have ended: $folder/report.html"
+}
+
+# All of it or nothing: sbatch has said what is wrong with the next one.
+withdraw() { # withdraw :JOB...
+    # shellcheck disable=SC2046  # words
+    [ -z "$1" ] || scancel $(tr : ' ' <<<"$1")
+    exit 2
 }
 
 program=stencil/stencil table='' folder='' stage=run sbatch_options=()

@@ -8,12 +8,18 @@
 #                                    how it ended; it may take CELL_LIMIT seconds (default 600), and
 #                                    no longer than leaves the job time for the report
 #   report_folder                    joins the notes to FOLDER/cells.json and makes the report
+#   submit_job SBATCH OPTION... SCRIPT ARG...    a later job of the study; prints its number
 #
 # The note of a cell is a file of its own, FOLDER/CELL.cell, so that tasks of an array can write at
 # the same time. One that has not run stays there with "status":null, and the report shows it so.
 
 # shellcheck source=jobs/lib/json.bash
 . "$(dirname "${BASH_SOURCE[0]}")/json.bash"
+# shellcheck source=jobs/lib/site.bash
+. "$(dirname "${BASH_SOURCE[0]}")/site.bash"
+# What the site wants of sbatch, and the modules that have jq and gnuplot. The study sets jobs.
+# shellcheck disable=SC2154
+read_site "$jobs" || exit 2
 
 open_folder() {
     folder=$1
@@ -73,6 +79,11 @@ report_folder() {
         [[ $note == *'"status":'* ]] || note+=',"status":null'
         echo "{$note}"
     done | sort -V >"$folder/cells.json"
-    # shellcheck disable=SC2154  # set by the study
     "$jobs/report" "$folder"
+}
+
+submit_job() {
+    local answer
+    answer=$(sbatch --parsable "$@") || exit
+    echo "${answer%%;*}"
 }

@@ -69,18 +69,20 @@ report() {
     [[ $output == "scaling: 'strong 1 one 1' is no row: "* && ! -e none ]]
 }
 
-@test "scaling --array: an array for each number of nodes, and a job that collects" {
+@test "scaling --array: an array for each number of nodes, and a job that collects; the site file" {
     printf '%s\n' 'strong 1 1 1 --n 20 --seconds 0.02' 'strong 2 1 1 --n 20 --seconds 0.02' \
         'strong 1 2 1 --n 20 --seconds 0.02' >table
-    run in_session "$jobs/scaling.sh" --program linear/cg --table table --folder arrays \
-        --array --time=2
+    # shellcheck disable=SC2016
+    echo ': "${SBATCH_JOB_NAME:=study}"' >site
+    LOCKSTEP_SITE=$PWD/site run in_session "$jobs/scaling.sh" --program linear/cg --table table \
+        --folder arrays --array --time=2
     echo "$output"
     [ "$status" = 0 ]
     [[ $output == *"array "*" on 1 nodes: rows 1,3"*"array "*" on 2 nodes: rows 2"* ]]
     wait_until 100 test -e arrays/report.html
     wait_until 60 queue_is_empty
     [ "$(jq -s 'map(.status) | add' arrays/cells.json)" = 0 ]
-    grep -q Amdahl arrays/scaling-*.out
+    grep -q Amdahl arrays/study-*.out
 }
 
 queue_is_empty() {
