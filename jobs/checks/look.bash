@@ -3,18 +3,20 @@
 # look.bash - what jobs/doctor looks at once, for several checks
 #
 # The checks read what is set here: mpirun (its path, or empty), family (openmpi, mpich, intel),
-# major (version), cores (of this node), ranks (that are wanted here), nodes, in_job, in_step, probe
-# (the program, or empty: then why not is in no_probe), rows (what each rank of the probe said) and
-# granted (the CPUs of each rank of the first node).
+# major (version), cores (of this node), ranks (that are wanted here), nodes (of the job, or hosts),
+# in_job, in_step, probe (the program, or empty: then why not is in no_probe), probed (how many
+# ranks it was to have), rows (what each of them said) and granted (the CPUs of each rank of the
+# first node).
 # shellcheck disable=SC2034,SC2154
 
 look_around() {
     in_job=false in_step=false nodes=1
-    if [ -n "$SLURM_JOB_ID" ]; then
+    if [ -n "$host_file" ]; then
+        nodes=${#host_names[@]}
+    elif [ -n "$SLURM_JOB_ID" ]; then
         in_job=true nodes=${SLURM_JOB_NUM_NODES:-1}
+        [ -z "$SLURM_STEP_ID" ] || in_step=true
     fi
-    [ -z "$SLURM_STEP_ID" ] || in_step=true
-    [ "$nodes" = 1 ] || hosts=true
     mpirun=$(command -v mpirun || command -v mpiexec)
     family='' version=0
     if [ -n "$mpirun" ]; then
@@ -28,23 +30,22 @@ look_around() {
     ranks=${wanted:-${ranks:-2}}
 }
 
-# Whether one of the checks that need the probe is to be made.
-probe_is_wanted() {
-    local name
-    for name in mixed level yield binding sharing cma names; do
-        if [[ (-z $only || ,$only, == *,"$name",*) && ,$skip, != *,"$name",* ]]; then return 0; fi
-    done
-    return 1
+# on_host NAME LINE: the line of shell on another host, as mpirun would start it there.
+on_host() {
+    local agent
+    read -ra agent <<<"${OMPI_MCA_plm_rsh_agent:-${PRTE_MCA_plm_ssh_agent:-ssh}}"
+    [ "${agent[0]##*/}" != ssh ] || agent+=(-o BatchMode=yes -o ConnectTimeout=5)
+    timeout 30 "${agent[@]}" "$1" "$2"
 }
 
-# Sets scratch and probe. In a job of several nodes the program must lie where all of them see it.
+# Sets scratch and probe. On several nodes the program must lie where all of them see it.
 build_probe() {
     local place=${TMPDIR:-/tmp} mpicc=${MPICC:-mpicc} said
     probe='' no_probe='' rows='' probe_status=0
     [ "$nodes" = 1 ] || place=$PWD
     [ -d "$place" ] && [ -w "$place" ] || place=/tmp
     scratch=$(mktemp -d "$place/doctor.XXXXXX") || fail "$place takes no directory: set TMPDIR"
-    probe_is_wanted || return 0
+    is_wanted mixed level yield binding sharing cma || return 0
     if $in_step; then
         no_probe="within srun no other program can be started: use sbatch or salloc"
     elif ! command -v "$mpicc" >/dev/null; then
@@ -57,13 +58,18 @@ build_probe() {
     fi
 }
 
-# Sets rows and probe_status: by jobs/launch in a job, by the plain mpirun of PATH otherwise, as a
-# user would. Runs once.
+# Sets rows and probe_status: by jobs/launch in a job and over hosts, by the plain mpirun of PATH
+# otherwise, as a user would. Runs once.
 run_probe() {
     [[ -n $probe && -z $rows && $probe_status = 0 ]] || return 0
     local command=("$mpirun" -n 2)
-    if $in_job; then
+    probed='2 ranks'
+    if [ -n "$host_file" ]; then
+        command=("$jobs/launch" --hosts "$host_file" -N "$nodes" --ranks-per-node 2)
+        probed="$((2 * nodes)) ranks on $nodes hosts"
+    elif $in_job; then
         command=("$jobs/launch")
+        probed="$SLURM_NTASKS ranks"
     elif [ -z "$mpirun" ]; then
         no_probe="there is no mpirun"
         return

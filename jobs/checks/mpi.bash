@@ -29,15 +29,18 @@ check_slots() {
     fi
 }
 
-# Settings that the other major version of Open MPI had: they are ignored without a word.
+# Settings that the other major version of Open MPI had: they are ignored without a word. Who sets
+# the names of both has thought of it.
 check_flags() {
-    local name dead=()
+    local name new dead=()
     [ "$family" = openmpi ] || { verdict skip "only Open MPI changed its settings" && return; }
     for name in $(compgen -e); do
         case $major.$name in
-            4.PRTE_MCA_*) dead+=("$name") ;;
-            5.OMPI_MCA_rmaps_* | 5.OMPI_MCA_orte_* | 5.OMPI_MCA_plm_* | 5.OMPI_MCA_oob_* | \
-                5.OMPI_MCA_btl_vader_*) dead+=("$name") ;;
+            4.PRTE_MCA_* | 5.OMPI_MCA_rmaps_* | 5.OMPI_MCA_orte_* | 5.OMPI_MCA_plm_* | \
+                5.OMPI_MCA_oob_* | 5.OMPI_MCA_btl_vader_*)
+                new=$(new_name "$name") new=${new%%=*}
+                [ -n "${!new}" ] || dead+=("$name")
+                ;;
         esac
     done
     if [ ${#dead[@]} = 0 ]; then
@@ -86,8 +89,7 @@ parts() {
 
 # Every rank alone, or a start that hangs or fails: the launcher and the library do not fit.
 check_mixed() {
-    local size want=2 alone
-    if $in_job; then want=${SLURM_NTASKS:-}; fi
+    local size alone
     run_probe
     if [ -z "$probe" ] || [[ -z $mpirun && $in_job = false ]]; then
         verdict skip "${no_probe:-there is no mpirun}"
@@ -99,11 +101,11 @@ check_mixed() {
             "the launcher of one MPI started a program of another one, without a word" \
             "$(fitting_launcher)"
     elif [ "$probe_status" = 124 ] || [ "$probe_status" = 137 ]; then
-        verdict FAIL "a program of $want ranks did not end within 30 s" \
+        verdict FAIL "a program of $probed did not end within 30 s" \
             "a firewall, a VPN, or a virtual network that MPI took for a real one" \
-            "$(one_host_cure)"
+            "$(hang_cure)"
     elif [ "$probe_status" != 0 ]; then
-        verdict FAIL "a program of $want ranks ends with $probe_status: $(first_error)" \
+        verdict FAIL "a program of $probed ends with $probe_status: $(first_error)" \
             "$(parts)" "jobs/launch -n 2 p2p/hello"
     elif grep -q 'exchange=wrong' <<<"$rows"; then
         verdict FAIL "a megabyte did not arrive as it was sent" "$(parts)" \
@@ -126,8 +128,11 @@ fitting_launcher() {
     esac
 }
 
-one_host_cure() {
-    if [ "$family" = openmpi ]; then
+hang_cure() {
+    if [ "$nodes" -gt 1 ]; then
+        echo "export OMPI_MCA_btl_tcp_if_include=eth0 OMPI_MCA_oob_tcp_if_include=eth0" \
+            "FI_TCP_IFACE=eth0   with your network's name; and let all TCP ports through"
+    elif [ "$family" = openmpi ]; then
         echo "mpirun --mca btl self,vader --mca oob_tcp_if_include lo ..."
     else
         echo "FI_TCP_IFACE=lo mpiexec -iface lo ..."

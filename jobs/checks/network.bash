@@ -4,6 +4,30 @@
 # names that MPI looks up even on one
 # shellcheck disable=SC2154
 
+# May this user start programs on the hosts of --hosts, and are these files there?
+check_hosts() {
+    local name silent=() bare=()
+    [ -n "$host_file" ] || { verdict skip "no hosts are named: --hosts FILE" && return; }
+    for name in "${host_names[@]}"; do
+        case $(on_host "$name" "test -x $(printf %q "$jobs/doctor") && echo here || echo bare" \
+            2>/dev/null </dev/null) in
+            here) ;;
+            bare) bare+=("$name") ;;
+            *) silent+=("$name") ;;
+        esac
+    done
+    if [ ${#silent[@]} != 0 ]; then
+        verdict FAIL "no program can be started on ${silent[*]}" \
+            "mpirun logs in there by ssh, without a password" "ssh-copy-id ${silent[0]}"
+    elif [ ${#bare[@]} != 0 ]; then
+        verdict FAIL "${bare[*]}: there is no $jobs" \
+            "programs are started from the same directory on each host" \
+            "rsync -a $(printf %q "${jobs%/*}/") ${bare[0]}:$(printf %q "${jobs%/*}/")"
+    else
+        verdict ok "$nodes hosts, on which programs can be started"
+    fi
+}
+
 # Virtual networks have the same address on every host: MPI tries them, and hangs.
 check_bridges() {
     local names told=$OMPI_MCA_btl_tcp_if_include$OMPI_MCA_btl_tcp_if_exclude
@@ -13,7 +37,7 @@ check_bridges() {
         grep -oE '^(docker|virbr|br-|podman|cni|veth|lxcbr)[^ @]*' | paste -sd,)
     if [ -z "$names" ]; then
         verdict ok "no virtual network"
-    elif ! $hosts; then
+    elif [ "$nodes" = 1 ]; then
         verdict ok "$names: virtual, of no account on one machine"
     elif [ -n "$told" ]; then
         verdict ok "$names: virtual, and MPI is told which network to take"
@@ -40,8 +64,8 @@ check_names() {
             "MPI waits for itself there" "echo '127.0.1.1 $name' | sudo tee -a /etc/hosts"
     elif [ -n "$(tunnels)" ]; then
         verdict note "$(tunnels): a VPN is up" "if programs hang at their start, keep MPI off it" \
-            "$(one_host_cure)"
-    elif [ -z "$address" ] && $hosts; then
+            "$(hang_cure)"
+    elif [ -z "$address" ] && [ "$nodes" -gt 1 ]; then
         verdict note "$name has no address by that name" "other hosts must be able to find it"
     else
         verdict ok "$name${address:+ is $address}"

@@ -80,19 +80,43 @@ check_tmpdir() {
 
 # A container or a job may own a part of the machine, and a quota shows in no mask.
 check_cpus() {
-    local here all quota period percent
+    local here all percent
     here=$(env -u OMP_NUM_THREADS nproc 2>/dev/null) all=$(nproc --all 2>/dev/null)
     [ -n "$here" ] || { verdict skip "there is no nproc" && return; }
-    read -r quota period < <(cat /sys/fs/cgroup/cpu.max 2>/dev/null || echo max 0)
-    percent=100
-    [ "$quota" = max ] || percent=$((100 * quota / period / here))
-    if [ $percent -lt 100 ]; then
-        verdict note "a quota of $((100 * quota / period)) % for $here CPUs" \
+    percent=$(least_quota)
+    if [ -n "$percent" ] && [ "$percent" -lt $((100 * here)) ]; then
+        verdict note "$here CPUs, with a quota of $percent % of one" \
             "more ranks than the quota has CPUs wait for each other"
     elif [ "$here" -lt "$all" ]; then
         verdict note "$here of $all CPUs are yours" \
             "Open MPI's mpirun counts all, and begins with the first" "mpirun --bind-to none ..."
     else
         verdict ok "all $all CPUs"
+    fi
+}
+
+# The least quota among the control groups around this process, in percent of one CPU, if there is
+# one: of version 2, whose file says "QUOTA PERIOD" or "max PERIOD", or 1, where -1 is none.
+least_quota() {
+    local groups path least='' quota period folder=/sys/fs/cgroup
+    groups=$(cat /proc/self/cgroup)
+    path=$(sed -n 's/^0:://p' <<<"$groups")
+    while
+        take_quota "$(cat "$folder$path/cpu.max")"
+        [ -n "$path" ]
+    do path=${path%/*}; done
+    path=$(sed -nE 's/^[0-9]+:([^:]*,)?cpu(,[^:]*)?:(.*)/\3/p' <<<"$groups")
+    while
+        take_quota "$(cat "$folder/cpu$path"/cpu.cfs_{quota,period}_us)"
+        [ -n "$path" ]
+    do path=${path%/*}; done
+    echo "$least"
+} 2>/dev/null
+
+take_quota() { # take_quota "QUOTA PERIOD", of least_quota
+    read -r -d '' quota period <<<"$1"
+    if [[ $quota =~ ^[0-9]+$ && $period =~ ^[1-9][0-9]*$ ]]; then
+        quota=$((100 * quota / period))
+        [ "${least:-$quota}" -lt "$quota" ] || least=$quota
     fi
 }

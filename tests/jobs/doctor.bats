@@ -11,21 +11,29 @@ jobs=$(cd "$BATS_TEST_DIRNAME/../../jobs" && pwd)
 setup() {
     tree "$BATS_TEST_TMPDIR/tree"
     cp -r "$jobs"/{doctor,checks} "$root/jobs/"
+    printf '%s\n' '# two' 'a slots=2' 'b:2' 'a' >"$root/hosts"
 }
 
 # fakes WORD...: a machine as in machine.bash, with what the doctor asks besides. Words of its own:
 #   rows=ROW/ROW    what the ranks of the probe say, as "count|granted|threads"; rows=alone: each is
 #                   alone; rows=wrong, rows=3: a megabyte arrives wrong, the program ends with 3
 #   level=N cma=ok|EPERM  shm=TOTAL,FREE  ib  ip=NAME[,NAME]  host=ADDRESS|slow  fstype=nfs
-#   omp=no|two  hwloc=2.9,3.0  slurm=up|down  refuses=account|partition  default=none  quota=150
+#   omp=no|two  hwloc=2.9,3.0  slurm=up|down  refuses=account|partition  default=none
+#   quota=QUOTA,PERIOD  quota1=QUOTA,PERIOD   of control groups, version 2 and 1
+#   ssh=here|bare|silent    what a host answers: lockstep is there, is not, nothing
+#   others          a directory of mpirun in TMPDIR is somebody else's
+#   left=N          so many old files in /dev/shm
 #   no:COMMAND      this one is missing
 fakes() {
     local word own=() rows='1|0|0/1|1|1' level=3 cma=ok shm=8000000,7000000 host=10.0.0.9 fstype=ext4
     local omp=yes hwloc='' slurm='' refuses='' default=none ib='' nets='' busy='' missing=() tool free=9000000
+    local quota='' quota1='' ssh=here others='' left=0
     for word; do
         case $word in
             rows=* | level=* | cma=* | shm=* | host=* | fstype=* | omp=* | hwloc=* | slurm=* | \
-                refuses=* | default=* | busy=* | free=*) local "${word?}" ;;
+                refuses=* | default=* | busy=* | free=* | quota=* | quota1=* | ssh=* | \
+                left=*) local "${word?}" ;;
+            others) others=yes ;;
             ip=*) nets=${word#ip=} ;;
             ib) ib=mlx5_0 ;;
             no:*) missing+=("${word#no:}") ;;
@@ -33,10 +41,23 @@ fakes() {
         esac
     done
     machine "${own[@]}"
-    for tool in awk paste sleep tr seq uniq cut find readlink mktemp rm cp chmod stat ls cat; do
-        [ -e "$bin/$tool" ] || ln -s "$(command -v "$tool")" "$bin/$tool"
-    done
+    real awk paste sleep tr seq uniq cut find readlink mktemp mkdir rm cp chmod stat ls
     script hostname 'echo vm'
+    script cat "case \$1 in
+        /proc/self/cgroup) printf '%s\n' 4:cpu,cpuacct:/job 0::/job ;;
+        */cgroup/job/cpu.max) echo '${quota//,/ }' ;;
+        */cpu/job/cpu.cfs_quota_us) printf '%s\n' ${quota1//,/ } ;;
+        /sys/*) exit 1 ;;
+        *) exec $(command -v cat) \"\$@\" ;; esac"
+    script ssh "case $ssh.\$* in silent.*) exit 255 ;; bare.*) echo bare ;; *'test -x'*) echo here ;; esac"
+    script find "[ \"\$1\" != /dev/shm ] || seq $left"
+    rm -rf "$BATS_TEST_TMPDIR/ompi.vm.1000"
+    if [ -n "$others" ] && [ "$(id -u)" = 0 ]; then
+        mkdir "$BATS_TEST_TMPDIR/ompi.vm.1000"
+        chown nobody "$BATS_TEST_TMPDIR/ompi.vm.1000"
+    elif [ -n "$others" ]; then
+        ln -s / "$BATS_TEST_TMPDIR/ompi.vm.1000"
+    fi
     script df "echo h; case \$2 in /dev/shm) echo 'x ${shm%,*} 1 ${shm#*,}' ;; *) echo 'x 9999999 1 $free' ;; esac"
     script ls "[ \$1 = /sys/class/infiniband ] && echo $ib"
     script stat "[ \"\$1\" != -f ] || echo $fstype"
@@ -45,7 +66,7 @@ fakes() {
         *) echo 'eth0 UP 10.0.0.9/24' ;; esac"
     case $host in
         slow) script getent 'sleep 2.2; echo 10.0.0.9 vm' ;;
-        *) script getent "echo $host vm" ;;
+        *) script getent "[ -z '$host' ] || echo $host vm" ;;
     esac
     fake_probe "$rows" "$level"
     # "Builds" what says so: the probe, or the six lines of OpenMP.
@@ -78,7 +99,7 @@ fake_probe() {
     case $1 in
         wrong) lines='rank=0 size=2 host=vm level=3 count=1 granted=0 threads=0 exchange=wrong' ;;
         alone) lines=$'rank=0 size=1 host=vm count=1\nrank=0 size=1 host=vm count=1' ;;
-        [0-9]) lines='' ;;
+        [0-9] | [0-9][0-9][0-9]) lines='' ;;
         *)
             size=$(tr / '\n' <<<"$1" | wc -l)
             for row in ${1//\// }; do
@@ -91,9 +112,9 @@ fake_probe() {
     esac
     for name in mpirun mpiexec; do
         [ -e "$bin/$name" ] || continue
-        version=$("$bin/$name" --version)
+        version=$(sh "$bin/$name" --version)
         script "$name" "if [ \"\$1\" = --version ]; then echo '$version'; exit; fi
-            [[ '$1' != [0-9] ]] || { echo 'it broke'; exit $1; } >&2
+            [[ ! '$1' =~ ^[0-9]+$ ]] || { echo 'it broke'; exit $1; } >&2
             echo '$lines'"
         sed -i '1s|.*|#!/usr/bin/env bash|' "$bin/$name"
     done
@@ -107,7 +128,7 @@ table() {
         rows=$((rows + 1))
         read -r want <<<"$want"
         # shellcheck disable=SC2086
-        fakes $words || return
+        fakes ${words/\$tmp/$BATS_TEST_TMPDIR} || return
         # shellcheck disable=SC2086
         got=$(cd "$root" && on_machine "$root/jobs/doctor" --only $check 2>&1) || :
         # shellcheck disable=SC2053
@@ -129,6 +150,7 @@ flags ~ ompi4 OMPI_MCA_rmaps_base_oversubscribe=1 ~ ok
 flags ~ ompi5 OMPI_MCA_rmaps_base_oversubscribe=1 ~ warn *without effect in Open MPI 5*PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe*> unset OMPI_MCA_rmaps
 flags ~ ompi5 OMPI_MCA_btl_vader_backing_directory=/tmp ~ warn *OMPI_MCA_btl_sm_backing_directory
 flags ~ ompi4 PRTE_MCA_plm_ssh_agent=x ~ warn *OMPI_MCA_plm_rsh_agent
+flags ~ ompi5 OMPI_MCA_plm_rsh_agent=x PRTE_MCA_plm_ssh_agent=x ~ ok
 flags ~ mpich OMPI_MCA_plm_rsh_agent=x ~ skip
 root ~ ompi4 ~ ok *not root
 root ~ ompi4 root ~ note *> export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
@@ -138,6 +160,9 @@ mixed ~ ompi4 ~ ok *2 ranks that know each other, openmpi 4.1.6
 mixed ~ ompi4 rows=alone ~ FAIL *each of 2 ranks is alone: built by *> mpirun.openmpi
 mixed ~ ompi4 rows=alone links=mpich ~ FAIL *> mpiexec.mpich
 mixed ~ ompi4 rows=3 ~ FAIL *ends with 3: it broke
+mixed ~ ompi4 rows=124 ~ FAIL *of 2 ranks did not end within 30 s*> mpirun --mca btl self,vader
+mixed ~ mpich rows=124 ~ FAIL *> FI_TCP_IFACE=lo mpiexec
+mixed --hosts hosts ~ ompi4 rows=124 ~ FAIL *of 4 ranks on 2 hosts did not end*let all TCP ports through
 mixed ~ ompi4 rows=wrong ~ FAIL *a megabyte did not arrive
 mixed ~ ompi4 no:mpicc ~ skip *there is no mpicc
 mixed ~ no:mpirun ~ skip *there is no mpirun
@@ -179,6 +204,11 @@ account ~ ompi4 slurm=up refuses=partition ~ FAIL *Invalid partition*partitions 
 END
 }
 
+limited() ( # COMMAND...: with little locked memory
+    ulimit -l 64
+    "$@"
+)
+
 @test "node, network, threads: each cause, and a machine without it" {
     table <<'END'
 cma ~ ompi4 ~ ok
@@ -194,20 +224,33 @@ tmpdir ~ ompi4 ~ ok *tmp
 tmpdir ~ ompi4 TMPDIR=/no/such ~ FAIL */no/such is no directory*> export TMPDIR=/tmp
 tmpdir ~ ompi4 fstype=nfs ~ warn *NFS
 tmpdir ~ ompi4 free=1000 ~ warn *0 MB free
+tmpdir ~ ompi4 others TMPDIR=$tmp ~ FAIL *ompi.vm.1000 belongs to somebody else
+shm ~ ompi4 left=21 ~ note *21 files of yours
+hosts ~ ompi4 ~ skip *no hosts are named
+hosts --hosts hosts ~ ompi4 ~ ok *2 hosts, on which
+hosts --hosts hosts ~ ompi4 ssh=silent ~ FAIL *on a b*> ssh-copy-id a
+hosts --hosts hosts ~ ompi4 ssh=bare ~ FAIL *a b: there is no *> rsync -a
 cpus ~ ompi4 ~ ok *all 4 CPUs
 cpus ~ ompi4 cpus=2 of=8 ~ note *2 of 8 CPUs are yours
+cpus ~ ompi4 quota=max,100000 ~ ok
+cpus ~ ompi4 quota=150000,100000 ~ note *4 CPUs, with a quota of 150 %
+cpus ~ ompi4 quota1=-1,100000 ~ ok
+cpus ~ ompi4 quota1=50000,100000 ~ note *quota of 50 %
+cpus ~ ompi4 quota=400000,100000 ~ ok *all 4 CPUs
 cpus ~ ompi4 no:nproc ~ skip
 bridges ~ ompi4 ip=eth0 ~ ok *no virtual network
 bridges ~ ompi4 ip=eth0,docker0 ~ ok *of no account on one machine
-bridges --hosts ~ ompi4 ip=eth0,docker0,virbr0 ~ warn *Open MPI tries it*> export OMPI_MCA_btl_tcp_if_exclude=127.0.0.0/8,docker0,virbr0
-bridges --hosts ~ ompi4 ip=docker0 OMPI_MCA_btl_tcp_if_include=eth0 ~ ok
-bridges --hosts ~ mpich ip=docker0 ~ note
+bridges --hosts hosts ~ ompi4 ip=eth0,docker0,virbr0 ~ warn *Open MPI tries it*> export OMPI_MCA_btl_tcp_if_exclude=127.0.0.0/8,docker0,virbr0
+bridges --hosts hosts ~ ompi4 ip=docker0 OMPI_MCA_btl_tcp_if_include=eth0 ~ ok
+bridges --hosts hosts ~ mpich ip=docker0 ~ note
 bridges ~ ompi4 ip=docker0 SLURM_JOB_ID=7 SLURM_JOB_NUM_NODES=2 ~ warn
 bridges ~ ompi4 no:ip ~ skip
 names ~ ompi4 ~ ok *vm is 10.0.0.9
 names ~ ompi4 host=192.168.7.7 ~ warn *192.168.7.7, which none of this machine
 names ~ ompi4 host=slow ~ warn *looking up vm takes
 names ~ ompi4 ip=eth0,tun0 ~ note *tun0: a VPN is up*mpirun --mca btl self,vader
+names --hosts hosts ~ ompi4 host= ~ note *has no address by that name
+names ~ ompi4 host= ~ ok
 names ~ ompi4 no:getent ~ skip
 binding ~ ompi4 ~ ok *1 thread a rank
 binding ~ ompi4 rows=2|0|0;0 ~ warn *2 threads of a rank share one CPU*> mpirun --map-by slot:PE=2
@@ -233,7 +276,7 @@ END
     run on_machine "$root/jobs/doctor" --only sharing
     [[ $output == "warn  sharing"*"other on CPU 1"* ]]
     fakes ompi4 ib
-    run bash -c 'ulimit -l 64; "$@"' - env -i PATH="$bin" "$root/jobs/doctor" --only memlock
+    run limited on_machine "$root/jobs/doctor" --only memlock
     [[ $output == "warn  memlock"*"only 64 KB"*"ulimit -l unlimited"* ]]
 }
 
@@ -275,7 +318,8 @@ END
     [ "$status" = 0 ]
     [[ ${lines[-1]} == "doctor: nothing is wrong"* ]]
     local words
-    for words in --nonsense --only "--only nothing" "--ranks 0" "--format xml" /no/such/file; do
+    for words in --nonsense --only "--only nothing" "--ranks 0" "--format xml" /no/such/file \
+        "--hosts /no/such/file" "--hosts /dev/null"; do
         # shellcheck disable=SC2086
         run on_machine "$root/jobs/doctor" $words
         [ "$status" = 2 ]
@@ -345,6 +389,8 @@ really() {
     [[ $output == *"ok    root "* ]]
 }
 
+loop_is_busy() { ps -eo pcpu=,args= | awk '$1 > 60 && /while :; do :; done/ { found = 1 } END { exit !found }'; }
+
 @test "this machine, with causes planted" {
     command -v mpirun.openmpi >/dev/null || skip "there is no Open MPI"
     export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
@@ -366,10 +412,12 @@ really() {
         PATH=$PWD:$PATH OMP_NUM_THREADS=2 really warn binding "2 threads of a rank share one CPU" \
             "$jobs/doctor" --only binding
     fi
-    # another program on the core that mpirun begins with
-    taskset -c 0 timeout 20 sh -c 'while :; do :; done' 3>&- &
-    sleep 0.5
-    really warn sharing "another program is busy" "$jobs/doctor" --only sharing
+    # another program on the core that mpirun begins with; where more are busy, root's goes first
+    nice -n -19 taskset -c 0 timeout 30 sh -c 'while :; do :; done' 2>/dev/null 3>&- &
+    for _ in {1..100}; do loop_is_busy && break || sleep 0.1; done
+    if loop_is_busy; then
+        really warn sharing "another program is busy" "$jobs/doctor" --only sharing
+    fi
     kill $!
     if command -v mpiexec.mpich >/dev/null; then
         # shellcheck disable=SC2016
@@ -379,6 +427,15 @@ really() {
             "$jobs/doctor" --only mixed
         PATH=$PWD:$PATH MPICC=mpicc.mpich really ok mixed "2 ranks that know each other, mpich" \
             "$jobs/doctor" --only mixed
+    fi
+    # half a CPU, in a control group of its own, where one can be made
+    local group=/sys/fs/cgroup/cpu/lockstep-$$
+    if mkdir "$group" 2>/dev/null; then
+        echo 50000 >"$group/cpu.cfs_quota_us"
+        # shellcheck disable=SC2016
+        really note cpus "a quota of 50 %" sh -c 'echo $$ >"$0/tasks" && exec "$@"' "$group" \
+            "$jobs/doctor" --only cpus
+        rmdir "$group"
     fi
     # a small /dev/shm, in a mount namespace of its own
     if unshare -rm true 2>/dev/null; then

@@ -16,10 +16,16 @@
 #
 # on_machine COMMAND... runs there, with nothing of the caller's environment.
 
+# A test makes thousands of fakes: here without a process for each, and executable in on_machine.
 script() { # NAME LINES: one fake
-    rm -f "$bin/$1" # it may be a link to the real one
-    printf '%s\n' '#!/bin/sh' "$2" >"$bin/$1"
-    chmod +x "$bin/$1"
+    [ ! -L "$bin/$1" ] || rm "$bin/$1" # the real one
+    printf '#!/bin/sh\n%s\n' "$2" >"$bin/$1"
+}
+
+real() { # NAME...: the real ones, where there are no fakes
+    local name paths=()
+    for name; do [ -e "$bin/$name" ] || paths+=("$(command -v "$name")"); done
+    ln -s "${paths[@]}" "$bin"
 }
 
 mpi() { # WHAT IT SAYS, NAMES...
@@ -29,13 +35,11 @@ mpi() { # WHAT IT SAYS, NAMES...
 }
 
 machine() {
-    local word cpus=4 cores='' of='' uid=1000 links=ompi tool
+    local word cpus=4 cores='' of='' uid=1000 links=ompi
     bin=$BATS_TEST_TMPDIR/machine variables=()
     rm -rf "$bin"
     mkdir "$bin"
-    for tool in bash env sh cat dirname grep head sed sort timeout uname wc; do
-        ln -s "$(command -v "$tool")" "$bin/$tool"
-    done
+    real bash env sh cat dirname grep head sed sort timeout uname wc
     for word; do
         case $word in
             ompi4) mpi 'NAME (Open MPI) 4.1.6' mpirun mpiexec ;;
@@ -77,7 +81,10 @@ machine() {
     script ldd "echo '$links'"
 }
 
-on_machine() { env -i PATH="$bin:$bin/second" HOME="$BATS_TEST_TMPDIR" "${variables[@]}" "$@"; }
+on_machine() {
+    find "$bin" -type f -exec chmod +x {} +
+    env -i PATH="$bin:$bin/second" HOME="$BATS_TEST_TMPDIR" "${variables[@]}" "$@"
+}
 
 program() { # LAYER/TOPIC/NAME...: something to launch in $root/build
     local path
