@@ -173,7 +173,8 @@ static void known_offsets(void **state)
     MPI_Comm_size(clocks.sharing, &sharing);
     assert_int_equal(sharing, offsets[w.rank] == 0 ? expected : 1);
     assert_true(w.size == 1 || clocks_residual(&clocks) > 1); /* not synchronised yet */
-    for (int i = 0; i < 10 && error >= 1e-3; i++) {
+    /* On a full machine no message may come in time for a while. */
+    for (int i = 0; i < 50 && error >= 1e-3; i++) {
         clocks_sync(&clocks, 0.2);
         error = largest_error(&clocks);
     }
