@@ -122,6 +122,7 @@ fake_probe() {
 
 # Reads rows "check [options] | machine | verdict pattern"; an empty machine is ompi4's.
 table() {
+    set +T # bats would note each command, which takes longer than most of them
     local check words want got bad=0 rows=0
     while IFS='~' read -r check words want; do
         [[ -n $want ]] || continue

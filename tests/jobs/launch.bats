@@ -42,6 +42,7 @@ long() {
 # Reads rows "machine | arguments | line" or, where it must end with 2, "machine | arguments | 2 text
 # of the message". Goes through all rows before it fails.
 table() {
+    set +T # bats would note each command, which takes longer than most of them
     local words args want status line bad=0 rows=0
     while IFS='|' read -r words args want; do
         [[ -n $args ]] || continue
