@@ -32,9 +32,10 @@ check_slots() {
 # Settings that the other major version of Open MPI had: they are ignored without a word. Who sets
 # the names of both has thought of it.
 check_flags() {
-    local name new dead=()
+    local name new dead=() file=~/.openmpi/mca-params.conf
     [ "$family" = openmpi ] || { verdict skip "only Open MPI changed its settings" && return; }
-    for name in $(compgen -e); do
+    for name in $(compgen -e) \
+        $(sed -nE 's/^ *([a-z0-9_]+) *=.*/OMPI_MCA_\1/p' $file 2>/dev/null); do
         case $major.$name in
             4.PRTE_MCA_* | 5.OMPI_MCA_rmaps_* | 5.OMPI_MCA_orte_* | 5.OMPI_MCA_plm_* | \
                 5.OMPI_MCA_oob_* | 5.OMPI_MCA_btl_vader_*)
@@ -47,7 +48,8 @@ check_flags() {
         verdict ok "no setting of another version of Open MPI than $major"
     else
         verdict warn "${dead[*]}: without effect in Open MPI $major" \
-            "its name there: $(new_name "${dead[0]}")" "unset ${dead[*]}"
+            "its name there: $(new_name "${dead[0]}")" \
+            "unset ${dead[*]}   or take it out of $file"
     fi
 }
 
@@ -112,6 +114,28 @@ check_mixed() {
             "mpirun --mca btl self,tcp ..."
     else
         verdict ok "$size ranks that know each other, $family $version"
+    fi
+}
+
+# The programs that make has built, and the MPI that is here now: another module, perhaps.
+check_built() {
+    local build program mpi lacks dry_run=false
+    find_build
+    program=$build/mpi/p2p/hello
+    [ -x "$program" ] || { verdict skip "no program of MPI is built in $build" && return; }
+    lacks=$(ldd "$program" 2>/dev/null | awk '/=> not found/ { print $1 }' | paste -sd' ')
+    mpi=$(mpi_of_program)
+    if [ -n "$lacks" ]; then
+        verdict FAIL "$program does not find $lacks" "it was built where that was loaded" \
+            "module load the MPI that it was built with, or make clean && make"
+    elif [[ -z $mpi || -z $family || $mpi = "$family" ]]; then
+        verdict ok "the programs in $build are linked to ${mpi:-an MPI that I do not know}"
+    elif (find_mpirun) 2>/dev/null; then
+        verdict note "the programs in $build are linked to $mpi, mpirun is that of $family" \
+            "by plain mpirun each rank is alone; jobs/launch takes the right one"
+    else
+        verdict FAIL "the programs in $build are linked to $mpi, mpirun is that of $family" \
+            "the mpirun of $mpi is not in PATH" "module load $mpi   or make clean && make"
     fi
 }
 

@@ -12,6 +12,9 @@ setup() {
     tree "$BATS_TEST_TMPDIR/tree"
     cp -r "$jobs"/{doctor,checks} "$root/jobs/"
     printf '%s\n' '# two' 'a slots=2' 'b:2' 'a' >"$root/hosts"
+    program mpi/p2p/hello
+    mkdir -p "$BATS_TEST_TMPDIR/mca/.openmpi"
+    echo ' rmaps_base_oversubscribe = 1' >"$BATS_TEST_TMPDIR/mca/.openmpi/mca-params.conf"
 }
 
 # fakes WORD...: a machine as in machine.bash, with what the doctor asks besides. Words of its own:
@@ -151,6 +154,8 @@ flags ~ ompi4 OMPI_MCA_rmaps_base_oversubscribe=1 ~ ok
 flags ~ ompi5 OMPI_MCA_rmaps_base_oversubscribe=1 ~ warn *without effect in Open MPI 5*PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe*> unset OMPI_MCA_rmaps
 flags ~ ompi5 OMPI_MCA_btl_vader_backing_directory=/tmp ~ warn *OMPI_MCA_btl_sm_backing_directory
 flags ~ ompi4 PRTE_MCA_plm_ssh_agent=x ~ warn *OMPI_MCA_plm_rsh_agent
+flags ~ ompi5 HOME=$tmp/mca ~ warn *OMPI_MCA_rmaps_base_oversubscribe: without effect*mca-params.conf
+flags ~ ompi4 HOME=$tmp/mca ~ ok
 flags ~ ompi5 OMPI_MCA_plm_rsh_agent=x PRTE_MCA_plm_ssh_agent=x ~ ok
 flags ~ mpich OMPI_MCA_plm_rsh_agent=x ~ skip
 root ~ ompi4 ~ ok *not root
@@ -167,6 +172,11 @@ mixed --hosts hosts ~ ompi4 rows=124 ~ FAIL *of 4 ranks on 2 hosts did not end*l
 mixed ~ ompi4 rows=wrong ~ FAIL *a megabyte did not arrive
 mixed ~ ompi4 no:mpicc ~ skip *there is no mpicc
 mixed ~ no:mpirun ~ skip *there is no mpirun
+built ~ ompi4 ~ ok *linked to openmpi
+built ~ ompi4 links=mpich ~ FAIL *linked to mpich, mpirun is that of openmpi*> module load mpich
+built ~ debian links=mpich ~ note *jobs/launch takes the right one
+built ~ ompi4 links=lost ~ FAIL *does not find libmpi.so.40*> module load
+built ~ ompi4 LOCKSTEP_BUILD=/no/such ~ skip
 level ~ ompi4 ~ ok *MPI_THREAD_MULTIPLE
 level ~ ompi4 level=1 ~ warn *MPI_THREAD_FUNNELED was given*> jobs/launch stencil
 level ~ ompi4 no:mpicc ~ skip
