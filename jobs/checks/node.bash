@@ -56,7 +56,7 @@ check_memlock() {
 
 check_tmpdir() {
     local folder=${TMPDIR:-/tmp} session free
-    session=$folder/ompi.$host.$(id -u)
+    session=$folder/ompi.${host%%.*}.$(id -u)
     free=$(df -Pk "$folder" 2>/dev/null | awk 'NR == 2 { print $4 }')
     if ! [ -d "$folder" ] || ! [ -w "$folder" ]; then
         verdict FAIL "TMPDIR=$folder is no directory that you may write to" \

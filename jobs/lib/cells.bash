@@ -15,6 +15,8 @@
 
 # shellcheck source=jobs/lib/json.bash
 . "$(dirname "${BASH_SOURCE[0]}")/json.bash"
+# shellcheck source=jobs/lib/timeout.bash
+. "$(dirname "${BASH_SOURCE[0]}")/timeout.bash"
 # shellcheck source=jobs/lib/site.bash
 . "$(dirname "${BASH_SOURCE[0]}")/site.bash"
 # What the site wants of sbatch, and the modules that have jq and gnuplot. The study sets jobs.
@@ -35,14 +37,11 @@ plan_cell() {
 }
 
 # A program says in its last lines what is wrong; what the launcher adds to that is of less use.
-reason_of() { # reason_of STATUS LOG LIMIT
+reason_of() { # reason_of LOG
     local line
-    line=$(grep -E '^(FAIL|[a-z_]+: )' "$2" | grep -vE '^(srun|slurmstepd|mpirun|mpiexec): ' |
+    line=$(grep -E '^(FAIL|[a-z_]+: )' "$1" | grep -vE '^(srun|slurmstepd|mpirun|mpiexec): ' |
         tail -n 1)
-    case $1 in
-        124 | 137) echo "took longer than the $3 s that it had" ;;
-        *) echo "${line:-$(grep -v '^#' "$2" | grep . | tail -n 1)}" ;;
-    esac
+    echo "${line:-$(grep -v '^#' "$1" | grep . | tail -n 1)}"
 }
 
 # What a run may take: the job must not end before the report is made.
@@ -53,7 +52,7 @@ seconds_left() {
 }
 
 run_cell() {
-    local cell=$1 log=$folder/$1.log status=0 known limit start reason end
+    local cell=$1 log=$folder/$1.log status=0 known limit start reason end began=$SECONDS
     shift
     known=$(<"$folder/$cell.cell") limit=$(seconds_left) start=$(date +%s.%N)
     # Slurm hears late that a step has ended: the next one would wait for its CPUs, up to 90 s.
@@ -65,7 +64,12 @@ run_cell() {
         end+=',"error":null'
         echo "# $cell: done"
     else
-        reason=$(reason_of "$status" "$log" "$limit")
+        # timeout ends it with 124 or 137, which also a rank that was killed may give.
+        if [[ $status =~ ^(124|137)$ && $((SECONDS - began)) -ge $limit ]]; then
+            reason="took longer than the $limit s that it had"
+        else
+            reason=$(reason_of "$log")
+        fi
         end+=,$(json_pairs error "$reason")
         echo "# $cell: status $status: $reason: see $log"
     fi
