@@ -208,8 +208,11 @@ def with_speedup($base): work_over($base) as $work
     | .share_low = share(.weak; .speedup_high; .w; $base.w)
     | .share_high = share(.weak; .speedup_low; .w; $base.w);
 
-def with_promise($weak; $w0): if .s >= 0 and .s <= 1 then .is_share = true
-        | .twice = law($weak; .s; 2 * .to; $w0) | .four = law($weak; .s; 4 * .to; $w0)
+# A law that misses what was measured by more than a tenth promises nothing of what was not.
+def with_promise($weak; $w0): .is_share = (.s >= 0 and .s <= 1)
+    | .promises = (.is_share and .residual < 0.1)
+    | if .promises then
+        .twice = law($weak; .s; 2 * .to; $w0) | .four = law($weak; .s; 4 * .to; $w0)
         | .limit = if $weak or .s == 0 then null else (.s + (1 - .s) / $w0) / .s end
     else . end;
 
@@ -274,11 +277,12 @@ def scaling_table: {name: "scaling", title, rows:
 
 def law_name: if .weak then "Gustafson" else "Amdahl" end;
 
-def promise_note: .weak as $weak | .fit | if .is_share then
+def promise_note: .weak as $weak | .fit | if .promises then
         " If nothing else gets in the way, it promises \(.twice | figures(4)) times the speed on"
         + " \(2 * .to) workers, \(.four | figures(4)) on \(4 * .to)"
         + if .limit then ", and never more than \(.limit | figures(4))."
           elif $weak then ", and more as long as the work grows." else ", and no limit." end
+    elif .is_share then " That is too far off to promise anything of more workers."
     else " A share \(if .s < 0 then "below 0 (faster than linear)" else "above 1 (no gain)" end)"
         + " is none: the law does not hold here, and promises nothing." end;
 

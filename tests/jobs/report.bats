@@ -62,6 +62,7 @@ scaling_truth() {
         write "w$w.json" "{program: \"solver\", ranks: $w, n: ($w * 100)}
             + timed($w / (0.2 + 0.8 * $w)) | record"
     done
+    write worse.json '(1, 2, 4) | {n: 6, ranks: .} + timed(if . == 4 then 1 else 1 / . end) | record'
     write shared.json '(1, 2, 4, 8) | {n: 7, ranks: ., oversubscribed: (. == 8)}
         + timed(amdahl(0.3; .) * if . == 8 then 9 else 1 end) | record'
     write shared.json '(1, 2, 4) | {n: 8, ranks: ., oversubscribed: true} + timed(1 / .) | record'
@@ -132,6 +133,10 @@ sections() {
     near "$(row efficiency)" 0.4
     near "$(row serial_share)" 0.1
     near "$(row speedup_low)" '6.4 * 0.99 / 1.01'
+    # a law that misses promises nothing
+    [ "$(value fits 'map(select(.study | contains("n 6,"))) | .[0] | .misfit > 0.1, .twice, .limit' |
+        paste -sd' ')" = 'true null null' ]
+    grep -q 'too far off to promise anything' "$truth/report.html"
     [ -s "$truth/plots/scaling-1-speed-up.svg" ]
     [ -s "$truth/plots/scaling-2-efficiency.png" ]
 }
