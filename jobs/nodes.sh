@@ -5,8 +5,9 @@
 #     sbatch -N 16 --ntasks-per-node=8 jobs/nodes.sh [FOLDER]
 #     jobs/nodes.sh                                            this machine alone
 #
-# The same measurement, STREAM's loops on all cores of a node, on each node at the same time. The
-# report names a node that is off from the others; its page is FOLDER/report.html.
+# The same measurement, STREAM's loops by as many ranks as there are tasks on a node, on each node at
+# the same time. The report names a node that is off from the others; its page is
+# FOLDER/report.html.
 #
 #SBATCH --job-name=nodes
 #SBATCH --nodes=4
@@ -28,13 +29,13 @@ folder=${1:-nodes-${SLURM_JOB_ID:-local}}
 open_folder "$folder"
 mapfile -t hosts < <(scontrol show hostnames "$SLURM_JOB_NODELIST" 2>/dev/null)
 [ ${#hosts[@]} -gt 0 ] || hosts=("$(uname -n)")
-"$jobs/launch" --make --dry-run shared/stream >/dev/null || exit
+need_program shared/stream
 for host in "${hosts[@]}"; do
     plan_cell "$host" host "$host" program stream
-    where=()
+    where=(-n "$(nproc)")
     if [ -n "$SLURM_JOB_ID" ]; then
-        echo "$host" >"$folder/$host.hosts"
-        where=(-N 1 --hosts "$folder/$host.hosts")
+        echo "$host slots=${SLURM_TASKS_PER_NODE%%[(,]*}" >"$folder/$host.hosts"
+        where=(--hosts "$folder/$host.hosts")
     fi
     run_cell "$host" "$jobs/launch" "${where[@]}" shared/stream &
 done

@@ -146,8 +146,7 @@ done
 read_rows
 for row in "${rows[@]}"; do read_row "$row"; done
 open_folder "${folder:-scaling-${SLURM_JOB_ID:-$(date +%Y%m%d-%H%M%S)}}"
-[ $stage = collect ] || "$jobs/launch" --make --dry-run "$program" >/dev/null 2>&1 ||
-    "$jobs/launch" --make --dry-run "$program" || exit
+[ $stage = collect ] || need_program "$program"
 
 case $stage in
     array) plan_rows && submit_arrays ;;

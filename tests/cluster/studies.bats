@@ -94,6 +94,7 @@ queue_is_empty() {
     [ "$state $exit_code" = "COMPLETED 0:0" ]
     [ "$(jq -rs '[.[].host] | join(" ")' all/cells.json)" = "n1 n2 n3 n4" ]
     [[ $output == *n1*n2*n3*n4* ]]
+    [ "$(cat all/n?.json | jq -s 'all(.ranks == 2 and .nodes == 1)')" = true ] # its two tasks
     # a node that is half as fast
     sed -i -E 's/_per_s":([0-9])/_per_s":0.\1/; s/"median_s":0/"median_s":1/' all/n3.json
     report all >out

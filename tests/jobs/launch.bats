@@ -263,6 +263,7 @@ ompi4               | --hosts HOSTS/hosts -N 2 scatter  | R6 T1 mpirun -n 6 --ho
 ompi4               | --hosts HOSTS/hosts --ranks-per-node 1 scatter | R3 T1 mpirun -n 3 --host a:3\,b:3\,c:1 --map-by ppr:1:node X P
 mpich links=mpich   | --hosts HOSTS/hosts -N 2 scatter  | R6 T1 mpiexec -n 6 -hosts a:3\,b:3 -ppn 3 P
 ompi4 JOB srun:pmix | --hosts HOSTS/hosts -N 1 scatter  | R3 T1 srun --mpi=pmix -N 1 --ntasks-per-node=3 -w a -n 3 --cpu-bind=cores P
+ompi4 JOB srun:pmix | --hosts HOSTS/hosts scatter       | R7 T1 srun --mpi=pmix -N 3 -w a\,b\,c -n 7 --cpu-bind=cores P
 ompi4               | --hosts HOSTS/hosts -N 4 scatter  | 2 -N 4: --hosts HOSTS/hosts names 3
 ompi4               | --hosts HOSTS/bad scatter         | 2 'many' of a is no number of slots
 ompi4               | --hosts HOSTS/none scatter        | 2 names no host
