@@ -25,11 +25,10 @@ jobs=${jobs:-$(dirname "$0")}
 # shellcheck source=jobs/lib/cells.bash
 . "$jobs/lib/cells.bash" || exit 2
 
-folder=${1:-nodes-${SLURM_JOB_ID:-local}}
-open_folder "$folder"
+need_program shared/stream
+open_folder "${1:-nodes-${SLURM_JOB_ID:-local}}"
 mapfile -t hosts < <(scontrol show hostnames "$SLURM_JOB_NODELIST" 2>/dev/null)
 [ ${#hosts[@]} -gt 0 ] || hosts=("$(uname -n)")
-need_program shared/stream
 for host in "${hosts[@]}"; do
     plan_cell "$host" host "$host" program stream
     where=(-n "$(nproc)")

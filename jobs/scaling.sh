@@ -145,8 +145,8 @@ done
 [ -z "$SLURM_ARRAY_TASK_ID" ] || stage=task
 read_rows
 for row in "${rows[@]}"; do read_row "$row"; done
-open_folder "${folder:-scaling-${SLURM_JOB_ID:-$(date +%Y%m%d-%H%M%S)}}"
 [ $stage = collect ] || need_program "$program"
+open_folder "${folder:-scaling-${SLURM_JOB_ID:-$(date +%Y%m%d-%H%M%S)}}"
 
 case $stage in
     array) plan_rows && submit_arrays ;;
