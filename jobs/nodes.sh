@@ -31,7 +31,7 @@ mapfile -t hosts < <(scontrol show hostnames "$SLURM_JOB_NODELIST" 2>/dev/null)
 [ ${#hosts[@]} -gt 0 ] || hosts=("$(uname -n)")
 for host in "${hosts[@]}"; do
     plan_cell "$host" host "$host" program stream
-    where=(-n "$(nproc)")
+    where=(-n "$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)")
     if [ -n "$SLURM_JOB_ID" ]; then
         echo "$host slots=${SLURM_TASKS_PER_NODE%%[(,]*}" >"$folder/$host.hosts"
         where=(--hosts "$folder/$host.hosts")

@@ -19,5 +19,6 @@ jobs=${jobs:-$(dirname "$0")}
     sed -n 's/\.sh .*/.sh/; s|^ *Command=\(.*\)/.*|\1|p' | head -n 1)
 [ -e "$jobs/launch" ] || jobs=$SLURM_SUBMIT_DIR/jobs
 
-[ $# -gt 0 ] || set -- data/speedup --workers "${SLURM_CPUS_PER_TASK:-$(nproc)}"
+[ $# -gt 0 ] || set -- data/speedup --workers \
+    "${SLURM_CPUS_PER_TASK:-$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)}"
 exec "$jobs/launch" --make "$@"
