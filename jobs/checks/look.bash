@@ -3,10 +3,10 @@
 # look.bash - what jobs/doctor looks at once, for several checks
 #
 # The checks read what is set here: mpirun (its path, or empty), family (openmpi, mpich, intel),
-# major (version), cores (of this node), ranks (that are wanted here), nodes (of the job, or hosts),
-# in_job, in_step, probe (the program, or empty: then why not is in no_probe), probed (how many
-# ranks it was to have), rows (what each of them said) and granted (the CPUs of each rank of the
-# first node).
+# major (version), cc (a compiler, or empty), cores (of this node), ranks (that are wanted here),
+# nodes (of the job, or hosts), in_job, in_step, probe (the program, or empty: then why not is in
+# no_probe), probed (how many ranks it was to have), rows (what each of them said) and granted (the
+# CPUs of each rank of the first node).
 # shellcheck disable=SC2034,SC2154
 
 look_around() {
@@ -24,6 +24,7 @@ look_around() {
         version=$("$mpirun" --version 2>&1 </dev/null | grep -oE '[0-9]+\.[0-9.]+' | head -n 1)
     fi
     major=${version%%.*}
+    cc=$(command -v "${MPICC:-mpicc}" || command -v "${CC:-cc}")
     cores=$(lscpu -p=core 2>/dev/null | grep -v '^#' | sort -u | wc -l)
     [ "$cores" -gt 0 ] || cores=$(getconf _NPROCESSORS_ONLN)
     ranks=${SLURM_TASKS_PER_NODE%%[(,]*}

@@ -59,9 +59,8 @@ check_sharing() {
 }
 
 check_openmp() {
-    local cc=${MPICC:-mpicc} said runtimes
-    command -v "$cc" >/dev/null || cc=${CC:-cc}
-    command -v "$cc" >/dev/null || { verdict skip "there is no compiler" && return; }
+    local said runtimes
+    [ -n "$cc" ] || { verdict skip "there is no compiler" && return; }
     printf '%s\n' '#include <omp.h>' '#include <stdio.h>' 'int main(void) { int n = 0;' \
         '_Pragma("omp parallel reduction(+ : n)")' 'n += 1;' \
         'printf("%d %d\n", _OPENMP, n); return 0; }' >"$scratch/omp.c"
@@ -83,7 +82,7 @@ check_openmp() {
 
 # Settings of hwloc reach Open MPI too: it then binds on a machine that is not there.
 check_hwloc() {
-    local name headers tools
+    local name headers='' library='' tools
     for name in HWLOC_SYNTHETIC HWLOC_XMLFILE HWLOC_FSROOT; do
         if [ -n "${!name}" ]; then
             verdict FAIL "$name=${!name}" \
@@ -91,15 +90,26 @@ check_hwloc() {
             return
         fi
     done
-    headers=$(pkg-config --modversion hwloc 2>/dev/null)
+    printf '%s\n' '#include <hwloc.h>' '#include <stdio.h>' 'int main(void) {' \
+        'printf("%x %x\n", HWLOC_API_VERSION, hwloc_get_api_version()); return 0; }' \
+        >"$scratch/hwloc.c"
+    if [ -n "$cc" ] &&
+        timeout 30 "$cc" -o "$scratch/hwloc" "$scratch/hwloc.c" -lhwloc >/dev/null 2>&1; then
+        read -r headers library < <(timeout 10 "$scratch/hwloc")
+    fi
     tools=$({ lstopo --version || lstopo-no-graphics --version; } 2>/dev/null |
         grep -oE '[0-9]+\.[0-9.]+')
-    if [[ -n $headers && -n $tools && ${headers%%.*} != "${tools%%.*}" ]]; then
-        verdict warn "hwloc's headers are $headers, its tools $tools" \
+    # 20800 is 2.8.0
+    if [ -z "$headers" ]; then
+        verdict skip "there is no hwloc to build with: hybrid/ is left out"
+    elif [ "${headers%????}" != "${library%????}" ]; then
+        verdict FAIL "hwloc's headers are of version ${headers%????}, its library of ${library%????}" \
+            "programs that were built with the one do not run with the other" \
+            "module load one of them alone, and make clean && make"
+    elif [[ -n $tools && ${headers%????} != "${tools%%.*}" ]]; then
+        verdict warn "hwloc's library is of version ${headers%????}, lstopo is $tools" \
             "a description that one writes the other cannot read" "module load one of them alone"
-    elif [ -n "$headers$tools" ]; then
-        verdict ok "hwloc ${headers:-$tools}"
     else
-        verdict skip "there is no hwloc to ask"
+        verdict ok "hwloc ${headers%????}, headers and library"
     fi
 }

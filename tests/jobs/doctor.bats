@@ -21,7 +21,7 @@ setup() {
 #   rows=ROW/ROW    what the ranks of the probe say, as "count|granted|threads"; rows=alone: each is
 #                   alone; rows=wrong, rows=3: a megabyte arrives wrong, the program ends with 3
 #   level=N cma=ok|EPERM  shm=TOTAL,FREE  ib  ip=NAME[,NAME]  host=ADDRESS|slow  fstype=nfs
-#   omp=no|two  hwloc=2.9,3.0  slurm=up|down  refuses=account|partition  default=none
+#   omp=no|two  hwloc=HEADERS,LIBRARY,TOOLS  slurm=up|down  refuses=account|partition  default=none
 #   quota=QUOTA,PERIOD  quota1=QUOTA,PERIOD   of control groups, version 2 and 1
 #   ssh=here|bare|silent    what a host answers: lockstep is there, is not, nothing
 #   others          a directory of mpirun in TMPDIR is somebody else's
@@ -76,13 +76,14 @@ fakes() {
     script mpicc "while [ \"\$1\" != -o ]; do shift; done
         case \$2 in *omp) [ $omp != no ] || { echo \"error: unsupported option '-fopenmp'\"; exit 1; }
             printf '#!/bin/sh\necho 201511 4\n' >\$2 ;;
+        *hwloc) [ -n '$hwloc' ] || exit 1
+            echo 'echo ${hwloc%,*} | tr , \" \"' >\$2 ;;
         *) printf '#!/bin/sh\necho $cma\n' >\$2 ;; esac; chmod +x \$2"
     if [ $omp = two ]; then
         script ldd "printf '%s\n' 'libgomp.so.1' 'libomp.so.5'"
     fi
     if [ -n "$hwloc" ]; then
-        script pkg-config "echo ${hwloc%,*}"
-        script lstopo "echo lstopo ${hwloc#*,}"
+        script lstopo "echo lstopo ${hwloc##*,}"
     fi
     if [ -n "$slurm" ]; then
         [ -e "$bin/srun" ] || script srun "echo none"
@@ -277,8 +278,9 @@ openmp ~ ompi4 ~ ok *OpenMP 201511, 4 threads
 openmp ~ ompi4 omp=no ~ warn *unsupported option*libomp-dev
 openmp ~ ompi4 omp=two ~ warn *two OpenMP runtimes
 openmp ~ ompi4 no:mpicc ~ skip
-hwloc ~ ompi4 hwloc=2.9.0,2.9.0 ~ ok *hwloc 2.9.0
-hwloc ~ ompi4 hwloc=2.9.0,3.0.1 ~ warn *headers are 2.9.0, its tools 3.0.1
+hwloc ~ ompi4 hwloc=20800,20800,2.9.0 ~ ok *hwloc 2, headers and library
+hwloc ~ ompi4 hwloc=20800,20800,3.0.1 ~ warn *library is of version 2, lstopo is 3.0.1
+hwloc ~ ompi4 hwloc=30000,20800,2.9.0 ~ FAIL *headers are of version 3, its library of 2*> module load
 hwloc ~ ompi4 HWLOC_SYNTHETIC=core:4 ~ FAIL *HWLOC_SYNTHETIC=core:4*> unset HWLOC_SYNTHETIC
 hwloc ~ ompi4 ~ skip
 END
