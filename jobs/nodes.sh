@@ -5,9 +5,8 @@
 #     sbatch -N 16 --ntasks-per-node=8 jobs/nodes.sh [FOLDER]
 #     jobs/nodes.sh                                            this machine alone
 #
-# The same measurement, STREAM's loops by as many ranks as there are tasks on a node, on each node at
-# the same time. The report names a node that is off from the others; its page is
-# FOLDER/report.html.
+# The same measurement, STREAM's loops by as many ranks as a node has tasks, on each node at the
+# same time. The report names a node that is off from the others; its page is FOLDER/report.html.
 #
 #SBATCH --job-name=nodes
 #SBATCH --nodes=4

@@ -103,7 +103,8 @@ check_hwloc() {
     if [ -z "$headers" ]; then
         verdict skip "there is no hwloc to build with: hybrid/ is left out"
     elif [ "${headers%????}" != "${library%????}" ]; then
-        verdict FAIL "hwloc's headers are of version ${headers%????}, its library of ${library%????}" \
+        verdict FAIL \
+            "hwloc's headers are of version ${headers%????}, its library of ${library%????}" \
             "programs that were built with the one do not run with the other" \
             "module load one of them alone, and make clean && make"
     elif [[ -n $tools && ${headers%????} != "${tools%%.*}" ]]; then

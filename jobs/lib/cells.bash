@@ -2,8 +2,8 @@
 #
 # cells.bash - a study is a folder of runs, its cells; sourced by the studies of jobs/
 #
+#   need_program PROGRAM             builds it, before several runs want to, or ends the study
 #   open_folder FOLDER               makes it, and sets folder
-#   need_program PROGRAM             builds it, before several runs want to; else ends with its status
 #   plan_cell CELL KEY VALUE...      notes that a run is to come, and what it is
 #   run_cell CELL COMMAND...         runs it with --format json --output FOLDER/CELL.json, and notes
 #                                    how it ended; it may take CELL_LIMIT seconds (default 600), and
@@ -24,15 +24,15 @@
 # shellcheck disable=SC2154
 read_site "$jobs" || exit 2
 
+need_program() {
+    "$jobs/launch" --make --dry-run "$1" >/dev/null 2>&1 || # which says why:
+        "$jobs/launch" --make --dry-run "$1" || exit
+}
+
 open_folder() {
     folder=$1
     mkdir -p "$folder" || exit 2
     folder=$(CDPATH='' cd "$folder" && pwd)
-}
-
-need_program() {
-    "$jobs/launch" --make --dry-run "$1" >/dev/null 2>&1 || # which says why:
-        "$jobs/launch" --make --dry-run "$1" || exit
 }
 
 plan_cell() {
