@@ -141,21 +141,19 @@ tests  := $(sort $(programs:%=%.c) $(units:%=%.c) \
           $(wildcard tests/*.bats tests/jobs/*.bats tests/docs/*.bats tests/unit/*/*.bats tests/cluster/*.bats))
 TEST   := $(tests)
 chosen  = $(sort $(foreach t,$(TEST),$(filter $(t:/=)%,$(tests))))
-# First the clusters of eight ranks, which fail on a machine that is full, and beside them what has no
-# ranks. Then the rest, four at a time, those of tests/ first: they last longest.
-clusters = $(addprefix tests/cluster/,all_pairs.bats jobs.bats slurm.bats)
-rankless = local/% tests/unit/local/% tests/tree.bats tests/add_program.bats tests/sanitizers.bats
-first   = $(filter $(clusters),$(chosen)) $(filter $(rankless),$(chosen))
-others  = $(filter-out $(first),$(filter tests/%,$(chosen)) $(filter-out tests/%,$(chosen)))
+# The longest first, or one of them would run alone in the end; what has no ranks fills the gaps.
+longest  = $(addprefix tests/,cluster/jobs.bats cluster/slurm.bats docs/labs.bats cluster/studies.bats \
+           docs/guides.bats docs/readme.bats unit/mpi/coll.c add_program.bats sanitizers.bats simulate.bats)
+first    = $(foreach t,$(longest),$(filter $(t),$(chosen)))
+rankless = $(filter local/% tests/unit/local/%,$(chosen))
+others   = $(filter-out $(rankless),$(filter-out tests/%,$(chosen)) $(filter-out $(first),$(filter tests/%,$(chosen))))
 prove   = prove --timer --exec tests/harness
 
 check: all units
 	$(if $(second),@+$(MAKE) --no-print-directory -s MPI=$(second) all units)
 	$(if $(MPI)$(MODE),,$(if $(shell command -v smpicc),@+$(MAKE) --no-print-directory -s MPI=sim all units))
 	$(if $(chosen),,$(error TEST=$(TEST): no such test))
-	@export LOCKSTEP_BUILD=$(BUILD) LOCKSTEP_SECOND=$(second:%=build-%) MODE=$(MODE); status=0; \
-	$(if $(strip $(first)),$(prove) -j3 $(first) || status=1;) \
-	$(if $(strip $(others)),$(prove) -j4 $(others) || status=1;) exit $$status
+	@LOCKSTEP_BUILD=$(BUILD) LOCKSTEP_SECOND=$(second:%=build-%) MODE=$(MODE) $(prove) -j4 $(first) $(others) $(rankless)
 
 units: $(units:%=$(BUILD)/%)
 

@@ -5,10 +5,12 @@ load copy
 
 setup() {
     cd "$BATS_TEST_DIRNAME/.." || exit
-    unset LOCKSTEP_BUILD LOCKSTEP_SECOND MAKEFLAGS MAKEOVERRIDES
     command -v mpicc >/dev/null || skip "there is no MPI here"
+    local built=$PWD/${LOCKSTEP_BUILD:-build}
     copy_tree "$BATS_TEST_TMPDIR/tree"
-    export MODE=debug # quick to build, and with one MPI
+    export MODE=debug # with one MPI; what is built already need not be built again
+    [ ! -d "$built" ] || cp -a "$built" build-debug
+    unset LOCKSTEP_BUILD LOCKSTEP_SECOND MAKEFLAGS MAKEOVERRIDES
 }
 
 @test "one new file is a new program: build, list, run, check, install" {

@@ -4,10 +4,18 @@
 
 load copy
 
-setup() {
+setup_file() {
     cd "$BATS_TEST_DIRNAME/.." || exit
     unset LOCKSTEP_BUILD LOCKSTEP_SECOND MAKEFLAGS MAKEOVERRIDES
-    copy_tree "$BATS_TEST_TMPDIR/tree"
+    copy_tree "$BATS_FILE_TMPDIR/tree"
+    make -s MODE=asan build-asan/local/lib.a
+    make -s MODE=tsan build-tsan/local/lib.a
+}
+
+setup() {
+    unset LOCKSTEP_BUILD LOCKSTEP_SECOND MAKEFLAGS MAKEOVERRIDES
+    cp -a "$BATS_FILE_TMPDIR/tree" "$BATS_TEST_TMPDIR/tree"
+    cd "$BATS_TEST_TMPDIR/tree" || exit
 }
 
 # plant FILE LINE_PATTERN TEXT: the text goes before the first line that matches, or the test ends
