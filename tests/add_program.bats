@@ -6,10 +6,10 @@ load copy
 setup() {
     cd "$BATS_TEST_DIRNAME/.." || exit
     command -v mpicc >/dev/null || skip "there is no MPI here"
-    local built=$PWD/${LOCKSTEP_BUILD:-build}
+    local built=$PWD/build plain=${LOCKSTEP_BUILD:-build}
     copy_tree "$BATS_TEST_TMPDIR/tree"
-    export MODE=debug # with one MPI; what is built already need not be built again
-    [ ! -d "$built" ] || cp -a "$built" build-debug
+    export MODE=debug # with one MPI; what is built already, and in the same way, is not built again
+    [[ $plain != build || ! -d $built ]] || cp -a "$built" build-debug
     unset LOCKSTEP_BUILD LOCKSTEP_SECOND MAKEFLAGS MAKEOVERRIDES
 }
 

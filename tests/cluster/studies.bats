@@ -85,6 +85,16 @@ report() {
     grep -q Amdahl arrays/study-*.out
 }
 
+@test "scaling --array: what Slurm refuses takes back what it had accepted" {
+    printf '%s\n' 'strong 1 1 1 --n 20' 'strong 99 1 1 --n 20' >table
+    run in_session "$jobs/scaling.sh" --program linear/cg --table table --folder refused \
+        --array --time=2 --begin=now+1hour
+    echo "$output"
+    [ "$status" = 2 ]
+    [[ $output == *"array "*" on 1 nodes: rows 1"*"sbatch: error: "* ]]
+    wait_until 20 queue_is_empty
+}
+
 queue_is_empty() {
     [ -z "$(in_session timeout 10 squeue -h)" ]
 }

@@ -9,7 +9,7 @@
 #   second:ompi4                        Open MPI 4 in a later directory of PATH
 #   srun:TYPES                          srun --mpi=list names TYPES (a,b); srun:old:TYPES on stderr
 #   srun:dead                           srun without a cluster
-#   links=ompi|mpich|abi|cray|lost|none      what ldd finds in every program (default ompi)
+#   links=ompi|mpich|abi|cray|lost|none what ldd finds in every program (default ompi)
 #   cpus=4 cores=4 of=4                 CPUs granted, cores of the machine, CPUs of the machine
 #   root                                id -u is 0
 #   NAME=value                          the environment (no blanks; _ in LOCKSTEP_LAUNCHER is one)
