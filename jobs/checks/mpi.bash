@@ -23,7 +23,7 @@ check_slots() {
     elif [ "$ranks" -gt "$cores" ]; then
         verdict warn "mpirun gives one slot a core: $cores here, $ranks ranks are wanted" \
             "it refuses: There are not enough slots available" \
-            "mpirun --map-by :OVERSUBSCRIBE --bind-to none -n $ranks ..."
+            "mpirun --map-by slot:OVERSUBSCRIBE --bind-to none -n $ranks ..."
     else
         verdict ok "$cores cores for $ranks ranks"
     fi

@@ -34,7 +34,9 @@ check_srun() {
         *) verdict skip "which MPI is it? there is no mpirun to ask" && return ;;
     esac
     list=$(timeout 10 srun --mpi=list 2>&1)
+    # 24.11 writes "(null)" where older ones write "none".
     default=$(timeout 5 scontrol show config 2>/dev/null | sed -n 's/^MpiDefault *= *//p')
+    default=${default/#'(null)'/none}
     if [[ -n $SLURM_MPI_TYPE && $SLURM_MPI_TYPE != "$want"* ]]; then
         verdict FAIL "SLURM_MPI_TYPE=$SLURM_MPI_TYPE, but $family wants $want" \
             "srun starts N jobs of one rank, or fails" "export SLURM_MPI_TYPE=$want"

@@ -148,7 +148,7 @@ table() {
 @test "MPI: each cause, and a machine without it" {
     table <<'END'
 slots ~ ompi4 cpus=4 ~ ok *4 cores for 2 ranks
-slots --ranks 5 ~ ompi4 cpus=4 ~ warn *4 here, 5 ranks are wanted*> mpirun --map-by :OVERSUBSCRIBE
+slots --ranks 5 ~ ompi4 cpus=4 ~ warn *4 here, 5 ranks are wanted*> mpirun --map-by slot:OVERSUBSCRIBE
 slots --ranks 5 ~ mpich ~ skip
 slots --ranks 5 ~ ompi4 SLURM_JOB_ID=7 ~ ok
 flags ~ ompi4 OMPI_MCA_rmaps_base_oversubscribe=1 ~ ok
@@ -199,6 +199,7 @@ cluster ~ ompi4 slurm=down ~ note *no cluster answers: jobs/launch uses mpirun
 srun ~ ompi4 ~ skip
 srun ~ ompi4 slurm=up srun:pmix,pmi2 default=pmix ~ ok *srun speaks pmix
 srun ~ ompi4 slurm=up srun:pmix,pmi2 ~ note *plain srun speaks none*> srun --mpi=pmix
+srun ~ ompi5 slurm=up srun:pmix,pmi2 default=(null) ~ note *plain srun speaks none, openmpi*> srun --mpi=pmix
 srun ~ ompi4 slurm=up srun:pmix,pmi2 SLURM_MPI_TYPE=pmix ~ ok
 srun ~ ompi4 slurm=up srun:pmix,pmi2 SLURM_MPI_TYPE=pmi2 ~ FAIL *but openmpi wants pmix*> export SLURM_MPI_TYPE=pmix
 srun ~ mpich slurm=up srun:pmix,pmi2 default=pmix ~ note *mpich wants pmi2
@@ -352,7 +353,7 @@ END
     echo "$output"
     [ "$status" = 1 ]
     [ "$(grep -c ^FAIL <<<"$output")" = 2 ]
-    [[ $output == *"FAIL  slots"*"$sample:2: There are not enough"*"> mpirun --map-by :OVERSUBSCRIBE"* ]]
+    [[ $output == *"FAIL  slots"*"$sample:2: There are not enough"*"> mpirun --map-by slot:OVERSUBSCRIBE"* ]]
     echo PASS >"$sample"
     run "$jobs/doctor" "$sample"
     [ "$status" = 0 ]

@@ -24,7 +24,7 @@ long() {
             PASSIVE) word=OMP_WAIT_POLICY=passive ;;
             YIELD) word=OMPI_MCA_mpi_yield_when_idle=1 ;;
             ROOT) word='OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1' ;;
-            OVER) word='--map-by :OVERSUBSCRIBE' ;;
+            OVER) word='--map-by slot:OVERSUBSCRIBE' ;;
             CORE) word='--bind-to core' ;;
             FREE) word='--bind-to none' ;;
             X) word='-x LOCKSTEP_RANKS -x OMP_NUM_THREADS' ;;
@@ -130,8 +130,8 @@ END
 
 @test "Slurm: which PMI, how many ranks, CPUs and threads" {
     local job="SLURM_JOB_ID=7 SLURM_NTASKS=8 SLURM_TASKS_PER_NODE=2(x4) SLURM_JOB_CPUS_PER_NODE=4(x4)"
-    local het="SLURM_JOB_ID=7 SLURM_NTASKS=1 SLURM_HET_SIZE=2 SLURM_NTASKS_HET_GROUP_0=1
-        SLURM_NTASKS_HET_GROUP_1=4 SLURM_JOB_CPUS_PER_NODE_HET_GROUP_0=1
+    local het="SLURM_JOB_ID=7 SLURM_NTASKS=1 SLURM_HET_SIZE=2 SLURM_TASKS_PER_NODE_HET_GROUP_0=1
+        SLURM_TASKS_PER_NODE_HET_GROUP_1=2(x2) SLURM_JOB_CPUS_PER_NODE_HET_GROUP_0=1
         SLURM_JOB_CPUS_PER_NODE_HET_GROUP_1=6,2 SLURM_TASKS_PER_NODE=1"
     sed -E -e "s/(^| )JOB /\\1$job /" -e "s/^HET /${het//$'\n'/} /" <<'END' >"$BATS_TEST_TMPDIR/rows"
 ompi4 JOB srun:pmix,pmi2                  | scatter            | R8 T1 srun --mpi=pmix -n 8 --cpu-bind=cores P
