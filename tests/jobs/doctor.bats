@@ -152,7 +152,7 @@ slots --ranks 5 ~ ompi4 cpus=4 ~ warn *4 here, 5 ranks are wanted*> mpirun --map
 slots --ranks 5 ~ mpich ~ skip
 slots --ranks 5 ~ ompi4 SLURM_JOB_ID=7 ~ ok
 flags ~ ompi4 OMPI_MCA_rmaps_base_oversubscribe=1 ~ ok
-flags ~ ompi5 OMPI_MCA_rmaps_base_oversubscribe=1 ~ warn *without effect in Open MPI 5*PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe*> unset OMPI_MCA_rmaps
+flags ~ ompi5 OMPI_MCA_rmaps_base_oversubscribe=1 ~ warn *without effect in Open MPI 5*PRTE_MCA_rmaps_default_mapping_policy=slot:oversubscribe*> unset OMPI_MCA_rmaps
 flags ~ ompi5 OMPI_MCA_btl_vader_backing_directory=/tmp ~ warn *OMPI_MCA_btl_sm_backing_directory
 flags ~ ompi4 PRTE_MCA_plm_ssh_agent=x ~ warn *OMPI_MCA_plm_rsh_agent
 flags ~ ompi5 HOME=$tmp/mca ~ warn *OMPI_MCA_rmaps_base_oversubscribe: without effect*mca-params.conf
@@ -210,6 +210,7 @@ cpus-per-task ~ ompi4 SLURM_JOB_ID=7 ~ ok
 cpus-per-task ~ ompi4 SLURM_JOB_ID=7 SLURM_CPUS_PER_TASK=4 ~ warn *> export SRUN_CPUS_PER_TASK=4
 cpus-per-task ~ ompi4 SLURM_JOB_ID=7 SLURM_CPUS_PER_TASK=4 SRUN_CPUS_PER_TASK=4 ~ ok
 cpus-per-task ~ ompi4 SLURM_JOB_ID=7 SLURM_CPUS_PER_TASK=4 SRUN_CPUS_PER_TASK=2 ~ FAIL *two answers
+cpus-per-task ~ ompi5 SLURM_JOB_ID=7 SLURM_CPUS_PER_TASK=4 SLURM_TRES_PER_TASK=cpu=4 ~ ok *task: 4, as srun takes
 account ~ ompi4 ~ skip
 account ~ ompi4 slurm=up ~ ok
 account ~ ompi4 slurm=up refuses=account ~ FAIL *Invalid account*yours: abc*SBATCH_ACCOUNT=
@@ -416,7 +417,7 @@ loop_is_busy() { ps -eo pcpu=,args= | awk '$1 > 60 && /while :; do :; done/ { fo
     if [ "$(nproc)" -gt 1 ]; then
         # mpirun binds to a core; one that binds nothing keeps the mask
         really warn yield "2 ranks share 1 CPUs" env OMPI_MCA_hwloc_base_binding_policy=none \
-            taskset -c 0 "$jobs/doctor" --only yield
+            PRTE_MCA_hwloc_default_binding_policy=none taskset -c 0 "$jobs/doctor" --only yield
         really ok yield "2 CPUs for 2 ranks" "$jobs/doctor" --only yield
         # one thread more than CPUs is no alarm, two on one CPU of two is
         # shellcheck disable=SC2016

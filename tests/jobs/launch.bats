@@ -160,6 +160,8 @@ JOB srun:pmix root                        | -n 3 scatter       | R3 T1 srun --mp
 JOB srun:pmix                             | -t 2 scatter       | R8 T2 srun --mpi=pmix -n 8 -c 2 --cpu-bind=cores P
 JOB srun:pmix SLURM_CPUS_PER_TASK=2       | scatter            | R8 T2 srun --mpi=pmix -n 8 -c 2 --cpu-bind=cores P
 JOB srun:pmix SLURM_CPUS_PER_TASK=2       | -n 4 -t 4 scatter  | R4 T4 srun --mpi=pmix -n 4 -c 4 --cpu-bind=cores P
+JOB srun:pmix SLURM_CPUS_PER_TASK=2       | -t 1 scatter       | R8 T1 srun --mpi=pmix -n 8 -c 1 --cpu-bind=cores P
+JOB srun:pmix SLURM_CPUS_PER_TASK=1       | scatter            | R8 T1 srun --mpi=pmix -n 8 --cpu-bind=cores P
 JOB srun:pmix SLURM_CPUS_PER_TASK=2 OMP_NUM_THREADS=1 | scatter | R8 T1 srun --mpi=pmix -n 8 -c 2 --cpu-bind=cores P
 JOB srun:pmix                             | -n 17 scatter      | R17 T1 PASSIVE YIELD srun --mpi=pmix -n 17 --overcommit --cpu-bind=none P
 JOB srun:pmix                             | -t 3 scatter       | R8 T3 PASSIVE YIELD srun --mpi=pmix -n 8 --overcommit --cpu-bind=none P
