@@ -33,11 +33,12 @@ need_distro() {
     [[ $status = 77 && $output == "distro: cannot run here: debootstrap does not know nosuch" ]]
     LOCKSTEP_DISTRO=inside run "$distro" trixie
     [ "$status" = 77 ]
-    mkdir bin
-    ln -s "$(command -v true)" bin/true
-    PATH=$BATS_TEST_TMPDIR/bin run "$BASH" "$distro" trixie
+    mkdir "$BATS_TEST_TMPDIR/bin" # where the system refuses
+    printf '%s\n' '#!/bin/sh' 'echo no way >&2' 'exit 1' >"$BATS_TEST_TMPDIR/bin/unshare"
+    chmod +x "$BATS_TEST_TMPDIR/bin/unshare"
+    PATH=$BATS_TEST_TMPDIR/bin:$PATH run "$distro" trixie
     echo "$output"
-    [ "$status" = 77 ]
+    [[ $status = 77 && $output == *"namespaces are not permitted (no way)" ]]
 }
 
 @test "a fresh root directory, the command's status, nothing left" {
