@@ -38,7 +38,7 @@ check_flags() {
         $(sed -nE 's/^ *([a-z0-9_]+) *=.*/OMPI_MCA_\1/p' $file 2>/dev/null); do
         case $major.$name in
             4.PRTE_MCA_* | 5.OMPI_MCA_rmaps_* | 5.OMPI_MCA_orte_* | 5.OMPI_MCA_plm_* | \
-                5.OMPI_MCA_oob_* | 5.OMPI_MCA_btl_vader_*)
+                5.OMPI_MCA_oob_* | 5.OMPI_MCA_btl_vader_single_copy_mechanism)
                 new=$(new_name "$name") new=${new%%=*}
                 [ -n "${!new}" ] || dead+=("$name")
                 ;;
@@ -60,7 +60,7 @@ new_name() {
             ;;
         OMPI_MCA_plm_rsh_agent) echo "PRTE_MCA_plm_ssh_agent" ;;
         OMPI_MCA_oob_tcp_if_include) echo "PRTE_MCA_prte_if_include" ;;
-        OMPI_MCA_btl_vader_*) echo "OMPI_MCA_btl_sm_${1#OMPI_MCA_btl_vader_}" ;;
+        OMPI_MCA_btl_vader_single_copy_mechanism) echo "OMPI_MCA_smsc=^cma" ;;
         OMPI_MCA_orte_*) echo "PRTE_MCA_prte_${1#OMPI_MCA_orte_}" ;;
         OMPI_MCA_*) echo "PRTE_${1#OMPI_}" ;;
         PRTE_MCA_rmaps_default_mapping_policy) echo "OMPI_MCA_rmaps_base_oversubscribe=1" ;;
