@@ -79,8 +79,8 @@ complain() { # complain WHAT COMMAND...: and go on, so that one run names them a
 # does_what_was_asked VALUE: whether the last run, which did not end, has computed all the time because
 # VALUE asked for millions of something. Who hangs sleeps, or was asked for little.
 does_what_was_asked() {
-    local user system
-    read -r user system <cpu
+    local user
+    read -r user _ <cpu
     [[ $1 =~ ^0*[0-9]{7,19}$|^[0-9]+[MG]$|:[0-9]*[MG]$|:[0-9]{7,}$ ]] && [ "${user%.*}" -gt $((SECS_EACH / 4)) ]
 }
 
