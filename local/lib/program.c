@@ -2,10 +2,12 @@
 #include "local/lib/cpus.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 void program_error(const char *format, ...)
 {
@@ -45,13 +47,30 @@ static enum status answer_help(struct program *program, const struct arg *const 
     return HELPED;
 }
 
+void program_descriptors(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+            open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY); /* gets the number fd */
+}
+
+/* Where the option --fault stores its value; NULL: there is no such option. */
+static const char *const *fault_of(const struct arg *options)
+{
+    for (; options->kind != ARG_END; options++)
+        if (options->kind == ARG_CHOICE && strcmp(options->name, "fault") == 0)
+            return options->value;
+    return NULL;
+}
+
 enum status program_parse(struct program *program, int argc, char **argv,
                           const struct arg *options, bool speaks)
 {
     bool help = false;
     char error[512];
 
-    *program = (struct program){ .speaks = speaks, .format = "table" };
+    program_descriptors();
+    *program = (struct program){ .speaks = speaks, .format = "table", .fault = fault_of(options) };
     const struct arg common[] = {
         { "format", ARG_CHOICE, &program->format, "how results are written",
           .choices = "table|csv|json" },
@@ -215,7 +234,7 @@ void program_note(struct program *program, const char *format, ...)
 void program_fault(struct program *program, const char *fault, bool right, const char *why)
 {
     if (fault && right)
-        program_note(program, "--fault %s does not strike: %s", fault, why);
+        snprintf(program->not_struck, sizeof program->not_struck, "%s", why);
 }
 
 FILE *program_text(const struct program *program)
@@ -223,19 +242,30 @@ FILE *program_text(const struct program *program)
     return program->report.format == REPORT_TABLE ? stdout : stderr;
 }
 
-enum status program_verdict(const struct program *program, bool right, const char *format, ...)
+enum status program_verdict(struct program *program, bool right, const char *format, ...)
 {
-    FILE *file = program_text(program);
+    char sentence[1024];
     va_list values;
 
-    if (program->speaks) {
-        fputs(right ? "PASS: " : "FAIL: ", file);
-        va_start(values, format);
-        vfprintf(file, format, values);
-        va_end(values);
-        fputc('\n', file);
-    }
+    va_start(values, format);
+    vsnprintf(sentence, sizeof sentence, format, values);
+    va_end(values);
+    if (program->speaks && right)
+        memcpy(program->passed, sentence, sizeof sentence);
+    else if (program->speaks)
+        fprintf(program_text(program), "FAIL: %s\n", sentence);
     return right ? PASS : FAIL;
+}
+
+static void print_passed(const struct program *program)
+{
+    FILE *file = program_text(program);
+
+    if (program->fault && *program->fault)
+        fprintf(file, "NOT STRUCK: --fault %s: %s\n", *program->fault, *program->not_struck
+                ? program->not_struck : "nothing that this run checks is different with it");
+    else
+        fprintf(file, "PASS: %s\n", program->passed);
 }
 
 int program_close(struct program *program, enum status status)
@@ -246,6 +276,8 @@ int program_close(struct program *program, enum status status)
         program_error("%s", error);
         program->lost = true;
     }
+    if (*program->passed && !program->lost && (status == PASS || status == STOPPED))
+        print_passed(program);
     if (program->report.file && report_close(&program->report))
         tell_lost(program, program->output);
     if (program->speaks && (fflush(stdout) || ferror(stdout))) /* the verdict, --show */

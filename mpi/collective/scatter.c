@@ -146,9 +146,8 @@ static void make_fault(struct scatter *s, uint64_t total, uint64_t bytes)
         if (s->all && strikes)
             ((unsigned char *)s->all)[bytes / 2] ^= 1;
     }
-    if (!strikes)
-        program_note(&w->program, "--fault %s does not strike: %s", opt.fault,
-                     bytes ? "nothing is left over" : "there is nothing to scatter");
+    program_fault(&w->program, opt.fault, !strikes,
+                  bytes ? "nothing is left over" : "there is nothing to scatter");
 }
 
 static const uint64_t guard = UINT64_C(0xdeadbeefdeadbeef);

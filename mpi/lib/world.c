@@ -123,6 +123,7 @@ enum status world_open(struct world *world, int argc, char **argv, int required,
     MPI_Errhandler handler;
     int provided;
 
+    program_descriptors();
     memset(world, 0, sizeof *world);
 #ifdef SIMULATED
     world->simulated = true;
@@ -187,6 +188,7 @@ static void finalize_together(const struct world *world)
 
 int world_close(struct world *world, enum status status)
 {
+    status = world_agree(world, status); /* or rank 0 prints PASS for a job that has failed */
     const int worst = (int)world_agree(world, (enum status)program_close(&world->program, status));
 
     finalize_together(world);

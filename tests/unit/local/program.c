@@ -25,8 +25,10 @@ enum { SIZE = 8192, WORDS = 8 };
 static int run_program(int argc, char **argv, enum status ends)
 {
     static size_t workers = 3;
+    static const char *fault;
     static const struct arg options[] = {
         { "workers", ARG_SIZE, &workers, "threads", .min = 1 },
+        { "fault", ARG_CHOICE, &fault, "a mistake", .choices = "known|unknown" },
         ARGS_END,
     };
     struct program program;
@@ -38,10 +40,12 @@ static int run_program(int argc, char **argv, enum status ends)
         struct record row = program.record;
         record_int(&row, "count", 42);
         program_row(&program, &row);
-        program_note(&program, "note %d", 1);
         status = program_verdict(&program, ends != FAIL, "%d right", 42);
-        if (ends == STOPPED)
-            status = STOPPED;
+        if (arg_is(fault, "known"))
+            program_fault(&program, fault, ends != FAIL, "it is too small");
+        program_note(&program, "note %d", 1);
+        if (status == PASS)
+            status = ends;
     }
     return program_close(&program, status);
 }
@@ -70,7 +74,16 @@ static FILE *closed_pipe(void)
     return stdout;
 }
 
-/* Runs it in a child, as a shell would. `to` is where stdout goes, "|" a pipe without reader. */
+/* Closes stdin and stdout: `program <&- >&-`. */
+static FILE *closed_descriptors(void)
+{
+    close(STDIN_FILENO);
+    close(STDOUT_FILENO);
+    return stdout;
+}
+
+/* Runs it in a child, as a shell would. `to` is where stdout goes, "|" a pipe without reader, "-"
+ * nowhere. */
 static struct output run(const char *words, const char *to, enum status ends)
 {
     FILE *out = tmpfile(), *err = tmpfile();
@@ -86,7 +99,9 @@ static struct output run(const char *words, const char *to, enum status ends)
     if (child == 0) {
         dup2(fileno(err), STDERR_FILENO);
         dup2(fileno(out), STDOUT_FILENO);
-        if (to && !(strcmp(to, "|") == 0 ? closed_pipe() : freopen(to, "w", stdout)))
+        if (to && !(strcmp(to, "|") == 0   ? closed_pipe()
+                    : strcmp(to, "-") == 0 ? closed_descriptors()
+                                           : freopen(to, "w", stdout)))
             _exit(99);
         exit(run_program(argc, argv, ends));
     }
@@ -112,6 +127,12 @@ static const struct row {
     { "--workers 1000000", NULL, PASS, 0, "oversubscribed", "" },
     { "", NULL, FAIL, 1, "FAIL: 42 right\n", "" },
     { "", NULL, STOPPED, 75, "PASS: 42 right\n", "" },
+    { "--fault known", NULL, PASS, 0, "\n# note 1\nNOT STRUCK: --fault known: it is too small\n", "" },
+    { "--fault unknown", NULL, PASS, 0, "\nNOT STRUCK: --fault unknown: nothing that this run checks "
+      "is different with it\n", "" },
+    { "--fault known", NULL, FAIL, 1, "FAIL: 42 right\n# note 1\n", "" },
+    { "--fault known --format csv", NULL, PASS, 0, NULL, "NOT STRUCK: --fault known: it is too small\n" },
+    { "--output /dev/null", NULL, USAGE, 2, "", "" }, /* what fails after the verdict takes it back */
     { "--format csv", NULL, PASS, 0, ",count\nprogram,", "PASS: 42 right\n" },
     { "--format csv", NULL, FAIL, 1, ",42\n", "FAIL: 42 right\n" },
     { "--output /dev/null", NULL, PASS, 0, "PASS: 42 right\n", "" },
@@ -139,8 +160,12 @@ static const struct row {
       "program: the results cannot be written to stdout: No space left on device\n" },
     { "", "/dev/full", STOPPED, 75, "",
       "program: the results cannot be written to stdout: No space left on device\n" },
-    { "--format csv", "/dev/full", PASS, 1, "", "program: the results cannot be written to stdout: "
-      "No space left on device\nPASS: 42 right\n" },
+    { "--format csv", "/dev/full", PASS, 1, "",
+      "program: the results cannot be written to stdout: No space left on device\n" },
+    { "--format csv", "-", PASS, 1, "",
+      "program: the results cannot be written to stdout: Bad file descriptor\n" },
+    { "--help", "-", PASS, 1, "", "program: the help cannot be written: Bad file descriptor\n" },
+    { "--output /dev/null --format csv", "-", PASS, 0, "", "PASS: 42 right\n" },
     { "", "|", PASS, 1, "",
       "program: the results cannot be written to stdout: Broken pipe\n" },
     { "--help", "|", PASS, 1, "", "program: the help cannot be written: Broken pipe\n" },
