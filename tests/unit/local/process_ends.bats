@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # However a program with children ends, no process of it is left: no zombie and no orphan.
 
+load ../../wait
+
 setup() {
     cd "$BATS_TEST_DIRNAME/../../.." || exit
     build=${LOCKSTEP_BUILD:-build}
@@ -8,14 +10,8 @@ setup() {
     mark=lockstep-ends-$$-$BATS_TEST_NUMBER
 }
 
-# How many processes were started with our mark in their environment.
-left() {
-    local count=0 file
-    for file in /proc/[0-9]*/environ; do
-        ! grep -qz "^MARK=$mark$" "$file" 2>/dev/null || count=$((count + 1))
-    done
-    echo "$count"
-}
+# No process was started with our mark in its environment.
+none_left() { ! grep -qzs "^MARK=$mark$" /proc/[0-9]*/environ; }
 
 # ends SIGNAL AFTER_SECS PROGRAM ARGUMENT...
 ends() {
@@ -27,12 +23,7 @@ ends() {
     kill -"$signal" $parent 2>/dev/null || :
     wait $parent || status=$?
     echo "$*: $signal after $after s: status $status"
-    for _ in $(seq 100); do
-        [ "$(left)" != 0 ] || return 0
-        sleep 0.02
-    done
-    ps -ef
-    return 1
+    until_true none_left || { ps -ef && return 1; }
 }
 
 @test "by a signal, at several moments" {

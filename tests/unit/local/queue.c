@@ -16,6 +16,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -263,6 +264,24 @@ static void between_processes(void **state)
     }
 }
 
+/* Waits until the process is asleep; where the system does not say that, for a moment. */
+static void await_sleep(pid_t pid)
+{
+    char path[64], line[512];
+    const char *state;
+
+    snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
+    do {
+        clock_sleep(0.01);
+        FILE *file = fopen(path, "r");
+        if (!file)
+            return;
+        line[fread(line, 1, sizeof line - 1, file)] = '\0';
+        fclose(file);
+        state = strrchr(line, ')'); /* "PID (NAME) STATE ..." */
+    } while (state && strncmp(state, ") S", 3) != 0);
+}
+
 /* Killed asleep at the gate, a process takes no item, and no call from the next one, with it. */
 static void survives_a_killed_waiter(void **state)
 {
@@ -278,15 +297,15 @@ static void survives_a_killed_waiter(void **state)
             queue_pop(queue, &item, 1, HUGE_VAL);
             _exit(1);
         }
-        clock_sleep(0.02);
+        await_sleep(killed);
         kill(killed, SIGKILL);
         assert_int_equal(waitpid(killed, &status, 0), killed);
         assert_true(WIFSIGNALED(status));
         const pid_t other = fork();
         if (other == 0)
-            _exit(queue_pop(queue, &item, 1, 60) == 1 && item == 17 ? 0 : 1);
-        clock_sleep(0.01);
-        assert_int_equal(queue_push(queue, &item, 1, 60), 1);
+            _exit(queue_pop(queue, &item, 1, HUGE_VAL) == 1 && item == 17 ? 0 : 1);
+        await_sleep(other);
+        assert_int_equal(queue_push(queue, &item, 1, HUGE_VAL), 1);
         assert_int_equal(waitpid(other, &status, 0), other);
         assert_int_equal(status, 0);
     }

@@ -43,7 +43,7 @@ static void prepare(void *arg)
 
 static void takes_turns(void **state)
 {
-    const struct stop_rule rule = { 5, 5, 10, 0.02 };
+    const struct stop_rule rule = { 5, 5, 1e6, 0.02 };
     char a[] = "a", b[] = "b";
     struct turn turns[] = { { wait_twice, NULL, a }, { write_down, prepare, b } };
     (void)state;
@@ -62,22 +62,26 @@ static void takes_turns(void **state)
     assert_true(turns[1].summary.median >= 0.012);
 }
 
-/* What takes no time is done many times a sample, unless something must be prepared each time. */
+/* What takes no time is done many times a sample, unless something must be prepared each time. Who is
+ * off its core while the batch is found takes what is short for long, but not each time. */
 static void short_ones_in_batches(void **state)
 {
-    const struct stop_rule rule = { 6, 10, 10, 0.02 };
+    const struct stop_rule rule = { 10, 10, 1e6, 0.02 };
     int names[] = { 0, 1 };
-    struct turn turns[] = { { count, NULL, &names[0] }, { count, prepare, &names[1] } };
+    bool are_short = false;
     (void)state;
 
-    memset(calls, 0, sizeof calls);
-    prepared = 0;
-    assert_int_equal(turns_run(turns, 2, &rule), 0);
-    assert_true(turns[0].batch > 16);
-    assert_true(calls[0] > 10 * turns[0].batch);
-    assert_int_equal(turns[1].batch, 1);
-    assert_int_equal(calls[1], prepared);
-    assert_true(turns[0].summary.median < 1e-6);
+    for (int i = 0; i < 1000 && !are_short; i++) {
+        struct turn turns[] = { { count, NULL, &names[0] }, { count, prepare, &names[1] } };
+        memset(calls, 0, sizeof calls);
+        prepared = 0;
+        assert_int_equal(turns_run(turns, 2, &rule), 0);
+        assert_true(calls[0] > 10 * turns[0].batch);
+        assert_int_equal(turns[1].batch, 1);
+        assert_int_equal(calls[1], prepared);
+        are_short = turns[0].batch > 16 && turns[0].summary.median < 1e-6;
+    }
+    assert_true(are_short);
 }
 
 static void budget_and_refusals(void **state)
