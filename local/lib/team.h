@@ -18,4 +18,8 @@
  */
 int team_run(size_t workers, void (*work)(void *arg, size_t worker), void *arg);
 
+/* Whether so many threads can be started now, by starting and ending them: for runtimes that end the
+ * process where one of theirs cannot (OpenMP, libuv's pool). Returns 0, or -1 with errno, as above. */
+int team_try(size_t workers);
+
 #endif

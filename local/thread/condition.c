@@ -29,7 +29,7 @@
  * Test(2): --capacity 0
  * Test(2): --producers 0
  * Test(2): --count 1152921504606846976
- * Test(77): --count 1000G
+ * Test(77): --count 1000G --producers 64
  * Test(77): --capacity 1000G
  */
 #include <errno.h>

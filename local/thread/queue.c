@@ -34,7 +34,7 @@
  * Test(2): --batch 1025
  * Test(2): --iterations 9223372036854775808
  * Test(2): --count 288230376151711744 --producers 64
- * Test(77): --count 1000G
+ * Test(77): --count 1000G --producers 64
  * Test(77): --capacity 1000G
  */
 #include <errno.h>
