@@ -123,7 +123,7 @@ static void waits_in_vain(void **state)
 /* Sizes that wrap, that no memory holds, and more threads than there can be. */
 static void refuses(void **state)
 {
-    static const size_t workers[] = { SIZE_MAX, SIZE_MAX / 8, (size_t)1 << 60 };
+    static const size_t workers[] = { SIZE_MAX, (size_t)1 << 61, (size_t)1 << 60 };
     static const size_t capacities[] = { SIZE_MAX, SIZE_MAX / 16 + 1, (size_t)1 << 59, (size_t)1 << 40 };
     (void)state;
 
