@@ -380,10 +380,11 @@ static void unprotected(void *arg)
 #pragma omp parallel num_threads(job->threads) private(now) reduction(+ : took_part)
     {
         const struct block mine = my_block(job->count);
-        for (size_t i = mine.start; i < mine.start + mine.count; i++) {
+        const size_t end = mine.start + mine.count, eighth = mine.count / 8 + 1;
+        for (size_t i = mine.start; i < end; i++) {
             const union result element = part_of(job, i, 1);
             now.whole = atomic_load_explicit(&shared, memory_order_relaxed);
-            if ((mine.start + mine.count - i) % 1024 == 1) /* the last one too: it decides `max` */
+            if ((end - 1 - i) % eighth == 0) /* at the last one too, which decides `max` */
                 sched_yield();
             now = combine(job->term, now, element);
             atomic_store_explicit(&shared, now.whole, memory_order_relaxed);

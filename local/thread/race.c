@@ -9,9 +9,9 @@
  *   local    each worker counts for itself, and adds its sum once, at the end
  *
  * What can go wrong: a load, then a store, with nothing around them (--fault plain). Whether an update
- * gets lost is chance: so all do this until it happens, a thousand times at most, and every 1024th
- * time a worker offers its core to the others in between, where the system takes it only now and then;
- * or one core might show nothing for long. --fault forced lets all workers meet between load and
+ * gets lost is chance: so all do this until it happens, a thousand times at most, and eight times in
+ * --count a worker offers its core to the others in between, as the system takes it now and then; or
+ * one core might show nothing for long. --fault forced lets all workers meet between load and
  * store, so that of every round of W updates one survives.
  *
  * Run:     make run P=race ARGS="--variant all"
@@ -105,9 +105,11 @@ static void count_local(struct shared *s)
 
 static void count_plain(struct shared *s)
 {
+    const size_t eighth = opt.count / 8 + 1;
+
     for (size_t i = 0; i < opt.count; i++) {
         const size_t seen = atomic_load_explicit(&s->counter, memory_order_relaxed);
-        if (i % 1024 == 0)
+        if (i % eighth == 0)
             sched_yield();
         atomic_store_explicit(&s->counter, seen + 1, memory_order_relaxed);
     }
