@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "local/lib/clock.h"
+#include "local/lib/size.h"
 
 static const double shortest_secs = 5e-6; /* of a sample: 50 readings of the clock or more */
 static const double short_secs = 10e-3;   /* below it an operation is done once more, untimed */
@@ -104,7 +105,7 @@ int turns_run(struct turn *turns, size_t count, const struct stop_rule *rule)
         return -1;
     }
     /* A row of samples for each, and one to sort in. Rows that are never written cost no memory. */
-    double *rows = calloc((count + 1) * rule->max_iterations, sizeof *rows);
+    double *rows = calloc(size_product(size_sum(count, 1), rule->max_iterations), sizeof *rows);
     bool *is_short = calloc(count, sizeof *is_short);
     if (!rows || !is_short) {
         free(is_short);
