@@ -58,7 +58,8 @@ static const struct arg options[] = {
       .choices = "callback|context|ucontext|all" },
     { "show", ARG_FLAG, &opt.show, "the path of the first machine" },
     { "seconds", ARG_SECS, &opt.secs, "time budget for one row" },
-    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1, .max = 1 << 20 },
+    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1,
+      .max = SAMPLES_MAX },
     ARGS_END,
 };
 

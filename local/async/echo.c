@@ -2,18 +2,20 @@
  * echo - a TCP server and its clients in one event loop: framing, back-pressure, peers that vanish
  *
  * A message is a length of 4 bytes and so many bytes. Each client sends --messages messages without
- * waiting for answers; the server sends every message back with its bytes flipped; the client checks
- * the answers byte for byte. Nothing here waits: all is callbacks of one thread.
+ * waiting for answers; the server sends every message back with its bytes flipped; the client
+ * checks the answers byte for byte. Nothing here waits: all is callbacks of one thread.
  *
  * A read returns what has arrived, which may be half a message or several; the server keeps what is
  * incomplete. Who does not read his answers fills the server's memory, so it stops reading from a
- * client that has --high-water bytes of answers unsent, and goes on when they are half gone (--stuck
- * N clients never read). When a client has sent all, it closes its half of the connection and still
- * gets its answers. --vanish N of 100 clients leave in the middle of a message. In the end there are
- * as many open descriptors as in the beginning. An interrupt (SIGINT) closes everything first.
+ * client that has --high-water bytes of answers unsent, and goes on when they are half gone
+ * (--stuck N clients never read). When a client has sent all, it closes its half of the connection
+ * and still gets its answers. --vanish N of 100 clients leave in the middle of a message. In the
+ * end there are as many open descriptors as in the beginning. An interrupt (SIGINT) closes
+ * everything first.
  *
- * Anybody on this node can connect to a port of it. The server takes its own clients alone, whose ports it
- * knows, closes the door when the last one has come, and believes no length that is not agreed.
+ * Anybody on this node can connect to a port of it. The server takes its own clients alone, whose
+ * ports it knows, closes the door when the last one has come, and believes no length that is not
+ * agreed.
  *
  * What can go wrong: the server takes a read for a message (--fault one_read). All is well until a
  * message comes in two pieces.
@@ -204,8 +206,8 @@ static size_t length_of(const char *header)
 static void refuse(struct connection *c, size_t length)
 {
     if (!*all.wrong)
-        snprintf(all.wrong, sizeof all.wrong, "a client announced a message of %zu bytes, and %zu are "
-                 "agreed", length, opt.bytes);
+        snprintf(all.wrong, sizeof all.wrong, "a client announced a message of %zu bytes, and %zu "
+                 "are agreed", length, opt.bytes);
     hang_up(c);
 }
 
@@ -589,7 +591,8 @@ static void add_row(struct program *program, double secs, bool right)
     program_row(program, &row);
 }
 
-/* Libuv keeps a pipe for signals open from the first loop on: it belongs to what was there before. */
+/* Libuv keeps a pipe for signals open from the first loop on: it belongs to what was there before.
+ * */
 static int warm_up(void)
 {
     const int error = uv_loop_init(&all.loop);
@@ -600,8 +603,8 @@ static int warm_up(void)
 static enum status run(struct program *program)
 {
     if (!raise_limit()) {
-        program_error("%zu connections take two descriptors each: give fewer --clients, or raise the "
-                      "limit of open files", opt.clients + opt.stuck);
+        program_error("%zu connections take two descriptors each: give fewer --clients, or raise "
+                      "the limit of open files", opt.clients + opt.stuck);
         return UNABLE;
     }
     signal(SIGPIPE, SIG_IGN);

@@ -62,7 +62,8 @@ static const struct arg options[] = {
     { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose", .choices = "early" },
     { "item", ARG_SIZE, &opt.item, "be the process of this item: write its result to stdout and end" },
     { "seconds", ARG_SECS, &opt.secs, "time budget for one row" },
-    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1, .max = 1 << 20 },
+    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1,
+      .max = SAMPLES_MAX },
     ARGS_END,
 };
 
@@ -310,16 +311,10 @@ static enum status check(struct program *program, const struct executor *e)
     return PASS;
 }
 
-static void do_nothing(void *arg, size_t me)
-{
-    (void)arg;
-    (void)me;
-}
-
 /* Libuv aborts where its pool cannot be started: so many threads are tried first. */
 static enum status check_threads(void)
 {
-    if (team_run(opt.workers, do_nothing, NULL) == 0)
+    if (team_try(opt.workers) == 0)
         return PASS;
     program_error("threads: %zu: %s: give fewer --workers, or raise the limit of processes",
                   opt.workers, strerror(errno));

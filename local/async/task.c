@@ -50,7 +50,8 @@ static const struct arg options[] = {
     { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose", .choices = "divide_first" },
     { "show", ARG_FLAG, &opt.show, "who has which turn" },
     { "seconds", ARG_SECS, &opt.secs, "time budget for the row" },
-    { "iterations", ARG_SIZE, &opt.iterations, "samples at most", .min = 1, .max = 1 << 20 },
+    { "iterations", ARG_SIZE, &opt.iterations, "samples at most", .min = 1,
+      .max = SAMPLES_MAX },
     ARGS_END,
 };
 

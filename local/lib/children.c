@@ -34,7 +34,7 @@ void child_ends_with(pid_t parent)
 pid_t child_start(int (*work)(void *arg, size_t worker), void *arg, size_t worker)
 {
     const pid_t parent = getpid();
-    signal(SIGCHLD, SIG_DFL); /* ignored, as one may be started, it would leave nobody to wait for */
+    signal(SIGCHLD, SIG_DFL); /* where it was inherited as ignored, no status is kept for us */
     const pid_t child = fork();
 
     if (child == 0) {

@@ -57,8 +57,8 @@ struct children {
     size_t room;
 };
 
-/* Room for so many, none started. 0, or -1 with errno. children_close() frees it, and kills those who
- * live and waits for them first; also what was never opened, if it is all zeros. */
+/* Room for so many, none started. 0, or -1 with errno. children_close() frees it, and kills those
+ * who live and waits for them first; also what was never opened, if it is all zeros. */
 int children_open(struct children *children, size_t room);
 void children_close(struct children *children);
 
@@ -70,26 +70,26 @@ void children_add(struct children *children, pid_t pid);
 int children_begin(struct children *children, size_t workers, int (*work)(void *arg, size_t worker),
                    void *arg);
 
-/* Waits up to `limit_secs` (HUGE_VAL: no limit) for the next to end: *who is its number. 0, or -1 with
- * errno (ECHILD: nobody is left; ETIMEDOUT). */
+/* Waits up to `limit_secs` (HUGE_VAL: no limit) for the next to end: *who is its number. 0, or -1
+ * with errno (ECHILD: nobody is left; ETIMEDOUT). */
 int children_next(struct children *children, double limit_secs, size_t *who);
 
-/* Whether one has ended with another status than 0: the first that was killed by a signal, or else the
- * first at all, in *who. Waits for nobody and for nothing. */
+/* Whether one has ended with another status than 0: the first that was killed by a signal, or else
+ * the first at all, in *who. Waits for nobody and for nothing. */
 bool children_fell(struct children *children, size_t *who);
 
 /*
- * poll() for a parent that waits for what its children write: it looks some times a second whether one
- * fell. Returns how many files are ready, 0 after `limit_secs` (HUGE_VAL: no limit), or -1 with errno;
- * ECHILD: *who fell, and what it should have written may never come.
+ * poll() for a parent that waits for what its children write: it looks some times a second whether
+ * one fell. Returns how many files are ready, 0 after `limit_secs` (HUGE_VAL: no limit), or -1 with
+ * errno; ECHILD: *who fell, and what it should have written may never come.
  */
 int children_poll(struct children *children, struct pollfd *files, size_t count, double limit_secs,
                   size_t *who);
 
 /*
  * Waits for all. As soon as one has ended with another status than 0 the others are killed, unless
- * may_end(arg, who, status), which is called for each such end, is true (NULL: never). Returns true if
- * nobody had to be killed; else false, and *who is the number of the one that died first.
+ * may_end(arg, who, status), which is called for each such end, is true (NULL: never). Returns true
+ * if nobody had to be killed; else false, and *who is the number of the one that died first.
  */
 bool children_join(struct children *children, bool (*may_end)(void *arg, size_t who, int status),
                    void *arg, size_t *who);

@@ -197,21 +197,22 @@ static pid_t start(struct pipes *p, int (*work)(void *, size_t))
     return child;
 }
 
-/* Leaves the second child alone for --hold. Whether it lives then, uncollected, so that its id is its
- * own. */
+/* Leaves the second child alone for --hold. Whether it lives then, uncollected, so that its id is
+ * its own. */
 static bool abandon(pid_t child, int *ended)
 {
     const int64_t begin = clock_ns();
     bool lives = !child_has_ended(child, ended);
 
-    for (double left = opt.hold; lives && left > 0; left = opt.hold - clock_secs(begin, clock_ns())) {
-        clock_sleep(left < 0.1 ? left : 0.1);
+    while (lives && clock_secs(begin, clock_ns()) < opt.hold) {
+        clock_sleep(opt.hold < 0.1 ? opt.hold : 0.1);
         lives = !child_has_ended(child, ended);
     }
     return lives;
 }
 
-/* What becomes of the second child, *other, when the first one is done; 0 when it was waited for. */
+/* What becomes of the second child, *other, when the first one is done; 0 when it was waited for.
+ * */
 static enum status finish(struct program *program, const char *variant, struct pipes *second,
                           pid_t *other)
 {
@@ -223,7 +224,8 @@ static enum status finish(struct program *program, const char *variant, struct p
     if (strcmp(variant, "orphan") == 0) {
         if (abandon(child, &ended))
             return program_verdict(program, false, "orphan: the parent is done, and process %ld "
-                                   "lives on: nobody waits for it (it has been ended)", (long)child);
+                                   "lives on: nobody waits for it (it has been ended)",
+                                   (long)child);
         *other = 0;
         return expect(program, variant, "second child", child, 0, 0, child_wait(child), 0);
     }

@@ -122,9 +122,9 @@ static int64_t earliest(const int64_t *times)
 }
 
 /*
- * --fault private: waits until all have ended, or until all have come to the first barrier and nobody
- * has gone on for the limit. A process that is only slow has not come yet, and is waited for; who is
- * alone goes on, however late.
+ * --fault private: waits until all have ended, or until all have come to the first barrier and
+ * nobody has gone on for the limit. A process that is only slow has not come yet, and is waited
+ * for; who is alone goes on, however late.
  */
 static void watch(struct job *job, struct children *children)
 {
@@ -245,8 +245,8 @@ static enum status compare(struct program *program, struct shared *s)
     struct summary none = { 0 };
     add_row(program, "none", s, &none, status == PASS);
     if (status == PASS)
-        program_note(program, "early: so long before the last one came the first one left (negative: "
-                     "after it); spread: from the first to the last that left");
+        program_note(program, "early: so long before the last one came the first one left "
+                     "(negative: after it); spread: from the first to the last that left");
     return status;
 }
 

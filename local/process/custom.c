@@ -49,7 +49,8 @@ static const struct arg options[] = {
     { "fail", ARG_SIZE, &opt.fail, "the process of this number fails" },
     { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose", .choices = "ignore" },
     { "seconds", ARG_SECS, &opt.secs, "time budget for the row" },
-    { "iterations", ARG_SIZE, &opt.iterations, "samples at most", .min = 1, .max = 1 << 20 },
+    { "iterations", ARG_SIZE, &opt.iterations, "samples at most", .min = 1,
+      .max = SAMPLES_MAX },
     ARGS_END,
 };
 
@@ -133,11 +134,12 @@ static void check(struct group *group, struct process *p)
         snprintf(group->wrong, sizeof group->wrong, "%s left no result%s", what,
                  opt.fault ? ", and its status, which nobody looked at, said why" : "");
     else if (p->result != expected)
-        snprintf(group->wrong, sizeof group->wrong, "%s: %" PRIu64 ", not %" PRIu64, what, p->result,
-                 expected);
+        snprintf(group->wrong, sizeof group->wrong, "%s: %" PRIu64 ", not %" PRIu64, what,
+                 p->result, expected);
 }
 
-/* The first of those who have not been joined that has failed meanwhile: it need not wait for its turn. */
+/* The first of those who have not been joined that has failed meanwhile: it need not wait for its
+ * turn. */
 static size_t next_to_join(const struct process *processes, size_t started, size_t joined)
 {
     struct pollfd file = { .fd = processes[joined].channel[0], .events = POLLIN };

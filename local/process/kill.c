@@ -49,7 +49,8 @@ static const struct arg options[] = {
     { "grace", ARG_SECS, &opt.grace, "stubborn: time between SIGTERM and SIGKILL", .max = 1000000 },
     { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose", .choices = "no_wait" },
     { "seconds", ARG_SECS, &opt.secs, "time budget for one row" },
-    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1, .max = 1 << 20 },
+    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1,
+      .max = SAMPLES_MAX },
     ARGS_END,
 };
 

@@ -71,7 +71,8 @@ static const struct arg options[] = {
     { "count", ARG_SIZE, &opt.count, "numbers that go through it", .max = 1 << 20 },
     { "bytes", ARG_RANGE, &opt.bytes, "a block that goes there and back, multiples of 8",
       .min = 8, .max = 1 << 26 },
-    { "rounds", ARG_SIZE, &opt.rounds, "times that it does, in a sample", .min = 1, .max = 1 << 20 },
+    { "rounds", ARG_SIZE, &opt.rounds, "times that it does, in a sample", .min = 1,
+      .max = 1 << 20 },
     { "variant", ARG_CHOICE, &opt.variant, "the way between processes",
       .choices = "pipe|socketpair|ring|all" },
     { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose", .choices = "leak|full" },
@@ -80,7 +81,8 @@ static const struct arg options[] = {
     { "limit", ARG_SECS, &opt.limit, "leak, full: how long is waited for what cannot come",
       .max = 1000000 },
     { "seconds", ARG_SECS, &opt.secs, "time budget for one row" },
-    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1, .max = 1 << 20 },
+    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1,
+      .max = SAMPLES_MAX },
     ARGS_END,
 };
 
@@ -151,8 +153,8 @@ static uint64_t expected_of(uint64_t number)
     return number;
 }
 
-/* A chain that ended too early: by whose fault. Its end of a pipe closes just before it can be seen to
- * have ended. */
+/* A chain that ended too early: by whose fault. Its end of a pipe closes just before it can be seen
+ * to have ended. */
 static enum status tell_gap(struct program *program, struct children *children, size_t got)
 {
     char text[128] = "no stage has died";
@@ -218,10 +220,12 @@ static enum status feed(struct program *program, struct children *children, int 
 static enum status run_chain(struct program *program, const char *variant)
 {
     struct chain chain = { .links = calloc(opt.stages + 1, sizeof *chain.links) };
-    enum status status = chain.links && children_open(&chain.children, opt.stages) == 0 ? PASS : UNABLE;
+    enum status status = UNABLE;
     char text[128];
     size_t who;
 
+    if (chain.links && children_open(&chain.children, opt.stages) == 0)
+        status = PASS;
     while (status == PASS && chain.links_count <= opt.stages) {
         if (connect_ends(variant, chain.links[chain.links_count]))
             status = UNABLE;
@@ -278,8 +282,8 @@ static int write_on(void *arg, size_t side)
     return 1;
 }
 
-/* Starts both and watches them: whoever wrote itself would be stuck. Both are ended. Each has written
- * something and nobody writes more: both are in write(). */
+/* Starts both and watches them: whoever wrote itself would be stuck. Both are ended. Each has
+ * written something and nobody writes more: both are in write(). */
 static enum status fill_both(struct program *program)
 {
     struct writers *const w = children_map(sizeof *w);
@@ -325,8 +329,8 @@ struct way {
     bool wrong;
 };
 
-/* A queue has no end that closes when the other process dies: the parent looks, some times a second.
- * Whether it is worth while to wait on. */
+/* A queue has no end that closes when the other process dies: the parent looks, some times a
+ * second. Whether it is worth while to wait on. */
 static bool goes_on(const struct way *w)
 {
     int status;

@@ -9,14 +9,15 @@
  *
  * A process that is killed takes its chunk with it. The parent sees the end of its channel,
  * collects its status, starts another process in its place, and gives that the chunk again: no item
- * is lost and none is delivered twice (--kill N kills N processes, each with a chunk in hand). Who dies
- * besides was killed by somebody else, or has a mistake that the next one would have too: the job ends.
+ * is lost and none is delivered twice (--kill N kills N processes, each with a chunk in hand). Who
+ * dies besides was killed by somebody else, or has a mistake that the next one would have too: the
+ * job ends.
  *
  * An item that is quicker computed than sent gains nothing: the table sets the pool beside a plain
  * loop, and tells from how long an item on it gains. --work makes items longer.
  *
- * What can go wrong: nobody looks for dead workers (--fault forget). The result is waited for though
- * no worker has it in hand.
+ * What can go wrong: nobody looks for dead workers (--fault forget). The result is waited for
+ * though no worker has it in hand.
  *
  * Run:     make run P=process/pool ARGS="--workers 2 --chunk 10"
  * Try:     --work 100us --chunk 1, 10, 50 --variant all: which chunk is best for 100 items?
@@ -73,7 +74,8 @@ static const struct arg options[] = {
     { "limit", ARG_SECS, &opt.limit, "forget: how long a result is waited for that nobody computes",
       .max = 1000000 },
     { "seconds", ARG_SECS, &opt.secs, "time budget for one row" },
-    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1, .max = 1 << 20 },
+    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1,
+      .max = SAMPLES_MAX },
     ARGS_END,
 };
 

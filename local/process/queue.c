@@ -11,8 +11,8 @@
  * A consumer that dies takes the item that it holds with it, and nothing else: --kill 1 kills one
  * that has an item in hand, and the others begin after that. With `lock` it dies holding the mutex,
  * which is robust: the next one to ask is told so (EOWNERDEAD) and finishes what it began. Those
- * who sleep on a condition do not ask; so the parent, which is told of the death, does. A process that
- * dies without --kill ends the job: who waits for its items would wait for ever.
+ * who sleep on a condition do not ask; so the parent, which is told of the death, does. A process
+ * that dies without --kill ends the job: who waits for its items would wait for ever.
  *
  * What can go wrong: a consumer takes "empty" for "over". If it comes before the first item, it
  * leaves with none (--fault poll_empty).
@@ -45,6 +45,7 @@
 
 #include "local/lib/children.h"
 #include "local/lib/clock.h"
+#include "local/lib/memory.h"
 #include "local/lib/program.h"
 #include "local/lib/queue.h"
 #include "local/lib/size.h"
@@ -73,7 +74,8 @@ static const struct arg options[] = {
       .choices = "shm|lock|mq|pipe|all" },
     { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose", .choices = "poll_empty" },
     { "seconds", ARG_SECS, &opt.secs, "time budget for one row" },
-    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1, .max = 1 << 20 },
+    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1,
+      .max = SAMPLES_MAX },
     ARGS_END,
 };
 
@@ -422,12 +424,14 @@ static void close_way(struct job *job)
             close(job->ends[i]);
 }
 
-/* Consumers that --kill names may. Who died may have had the mutex, and nobody may be asking for it. */
+/* Consumers that --kill names may. Who died may have had the mutex, and nobody may be asking for
+ * it. */
 static bool may_end(void *arg, size_t who, int status)
 {
     struct job *const job = arg;
     const bool is_named = who >= opt.producers && who - opt.producers < opt.kill &&
-                          status == 128 + SIGKILL && ++job->died <= atomic_load(&job->counts->dying);
+                          status == 128 + SIGKILL &&
+                          ++job->died <= atomic_load(&job->counts->dying);
 
     if (is_named && job->buffer && take_over(job->buffer, pthread_mutex_lock(&job->buffer->mutex)))
         pthread_mutex_unlock(&job->buffer->mutex);
@@ -522,7 +526,8 @@ int main(int argc, char **argv)
         status = program_usage(&program, "--kill %zu: one of the %zu consumers at least must live",
                                opt.kill, opt.consumers);
     const size_t bytes = size_sum(sizeof(struct counts), size_product(opt.producers, opt.count));
-    struct counts *const counts = status == PASS ? children_map(bytes) : NULL;
+    const bool fits = status == PASS && memory_room(bytes) == 0;
+    struct counts *const counts = fits ? children_map(bytes) : NULL;
     double *const samples = size_alloc(size_product(LENGTH(choices), opt.iterations),
                                        sizeof *samples);
     if (status == PASS && (!counts || !samples)) {

@@ -54,6 +54,7 @@
 
 #include "local/lib/children.h"
 #include "local/lib/data.h"
+#include "local/lib/memory.h"
 #include "local/lib/program.h"
 #include "local/lib/size.h"
 #include "local/lib/team.h"
@@ -78,7 +79,8 @@ static const struct arg options[] = {
     { "seed", ARG_SIZE, &opt.seed, "of the elements" },
     { "show", ARG_FLAG, &opt.show, "what became of the mutex" },
     { "seconds", ARG_SECS, &opt.secs, "time budget for one row" },
-    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1, .max = 1 << 20 },
+    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1,
+      .max = SAMPLES_MAX },
     ARGS_END,
 };
 
@@ -125,6 +127,8 @@ static struct shared *map(const char *variant, size_t bytes)
     char name[64];
     int file = -1;
 
+    if (memory_room(bytes))
+        return NULL;
     if (strcmp(variant, "private") == 0 || strcmp(variant, "threads") == 0) {
         memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     } else if (strcmp(variant, "anonymous") == 0) {

@@ -63,7 +63,8 @@ static const struct arg options[] = {
     { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose", .choices = "status|buffer" },
     { "part", ARG_SIZE, &opt.part, "be the child of this number: write its sum to stdout and end" },
     { "seconds", ARG_SECS, &opt.secs, "time budget for one row" },
-    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1, .max = 1 << 20 },
+    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1,
+      .max = SAMPLES_MAX },
     ARGS_END,
 };
 
@@ -164,8 +165,8 @@ static bool has_died(const struct job *job, size_t started, size_t *who)
     return false;
 }
 
-/* Sums arrive in any order, each in one piece: a write of so few bytes to a pipe is never cut. One of
- * them may never come: so it looks, some times a second, who has died, and ends the others. */
+/* Sums arrive in any order, each in one piece: a write of so few bytes to a pipe is never cut. One
+ * of them may never come: so it looks, some times a second, who has died, and ends the others. */
 static void read_sums(struct job *job, int file, size_t started)
 {
     struct pollfd sums = { .fd = file, .events = POLLIN };
@@ -344,7 +345,7 @@ int main(int argc, char **argv)
     struct program program;
     struct job jobs[LENGTH(choices)];
     size_t count = 0;
-    signal(SIGCHLD, SIG_DFL); /* ignored, as it may be inherited, it would leave no status to collect */
+    signal(SIGCHLD, SIG_DFL); /* where it was inherited as ignored, no status is kept for us */
     enum status status = program_parse(&program, argc, argv, options, true);
 
     if (status == PASS && opt.part != SIZE_MAX) {
