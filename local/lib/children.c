@@ -261,10 +261,13 @@ void child_tell(const char *what, pid_t pid, int status, char *text, size_t size
 
 void children_tell(const struct children *children, size_t who, char *text, size_t size)
 {
+    int status = children->each[who].status;
     char what[64];
 
+    if (status < 0) /* it was seen by children_fell(), and has not been waited for */
+        child_has_ended(children->each[who].pid, &status);
     snprintf(what, sizeof what, "process %zu", who);
-    child_tell(what, children->each[who].pid, children->each[who].status, text, size);
+    child_tell(what, children->each[who].pid, status, text, size);
 }
 
 int children_run(size_t workers, int (*work)(void *arg, size_t worker), void *arg, int *statuses)
