@@ -183,7 +183,8 @@ static enum status leave_zombie(struct program *program)
 
     begin(&v);
     if (v.error) {
-        program_error("a child and its pipe: %s", strerror(v.error));
+        program_error("a child and its pipe: %s: raise the limit of processes",
+                      strerror(v.error));
         return UNABLE;
     }
     if (v.failed)
@@ -254,7 +255,8 @@ int main(int argc, char **argv)
         const struct victim *const v = turns[i].arg;
         error = error ? error : v->error;
         if (error) {
-            program_error("a child and its pipe: %s", strerror(error));
+            program_error("a child and its pipe: %s: raise the limit of processes",
+                          strerror(error));
             status = UNABLE;
             break;
         }

@@ -294,7 +294,8 @@ static enum status fill_both(struct program *program)
 
     if (!w || socketpair(AF_UNIX, SOCK_STREAM, 0, w->ends) ||
         children_begin(&children, 2, write_on, w)) {
-        program_error("two processes and a socket pair: %s", strerror(errno));
+        program_error("two processes and a socket pair: %s: raise the limit of processes",
+                      strerror(errno));
         return UNABLE;
     }
     do {
@@ -497,8 +498,8 @@ static enum status compare(struct program *program, const char **chosen, size_t 
         opened++;
     }
     if (opened < count || (turns_run(turns, count, &rule) && errno != ECANCELED)) {
-        program_error("%s, %zu bytes: %s", chosen[opened < count ? opened : 0], bytes,
-                      strerror(errno));
+        program_error("%s, %zu bytes: %s: give smaller --bytes, or raise the limits of processes and "
+                      "memory", chosen[opened < count ? opened : 0], bytes, strerror(errno));
         status = UNABLE;
     }
     /* The last one first: its process has copies of all ends that were open when it was forked. */

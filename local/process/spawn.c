@@ -149,7 +149,7 @@ static void collect(struct job *job, size_t part)
         }
     }
     snprintf(what, sizeof what, "child %zu", part);
-    if (status != 0 && !*job->wrong)
+    if (status != 0 && !job->error && !*job->wrong)
         child_tell(what, job->children[part], WIFSIGNALED(status) ? 128 + WTERMSIG(status)
                    : WEXITSTATUS(status), job->wrong, sizeof job->wrong);
 }

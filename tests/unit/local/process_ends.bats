@@ -70,7 +70,7 @@ bereave() {
     local parent child="" since status=0
     MARK=$mark "$build/local/$1" "${@:2}" >"$BATS_TEST_TMPDIR/out" 2>&1 &
     parent=$!
-    sleep "0.$((RANDOM % 3))$((RANDOM % 10))"
+    sleep "0.$((RANDOM % 2))$((RANDOM % 10))"
     for _ in $(seq 500); do
         kill -STOP $parent || break
         child=$(pick $parent)
@@ -122,7 +122,7 @@ named() {
         done
         bereave process/pipe --stages 3 --count 1M
         bereave process/pool --work 1ms --count 100 --workers 3 --seconds 60
-        bereave process/name --workers 300
+        bereave process/name --workers 1000
     done
     [ -z "$(named)" ]
 }
