@@ -80,6 +80,7 @@
 #include "hybrid/lib/plane.h"
 #include "hybrid/lib/roof.h"
 #include "local/lib/clock.h"
+#include "local/lib/file.h"
 #include "local/lib/image.h"
 #include "mpi/lib/stall.h"
 #include "mpi/lib/timing.h"
@@ -827,6 +828,17 @@ static enum status sail(struct run *run, double *secs)
     }
     return opt.checkpoint && saved != run->plane->step ? FAIL : PASS;
 }
+
+/* What earlier runs were writing when they were killed: each as large as the field. */
+static void clear_drafts(struct world *w)
+{
+    const int swept = opt.checkpoint && w->rank == 0 ? file_sweep(opt.checkpoint) : 0;
+
+    if (swept > 0)
+        program_note(&w->program, "removed %d unfinished checkpoint%s of runs that were killed", swept,
+                     swept == 1 ? "" : "s");
+}
+
 /* Fills the plane, with the file's field where there is one to go on from. */
 static enum status begin_run(struct world *w, struct run *run)
 {
@@ -881,6 +893,7 @@ static enum status run_once(struct world *w, struct planes *planes, struct place
     struct run run;
     double secs = 0;
 
+    clear_drafts(w);
     find_runs(w, planes, place, &run);
     enum status status = begin_run(w, &run);
     if (status == PASS) {
