@@ -112,12 +112,35 @@ int file_writable(const char *path)
     return fd < 0 ? -1 : close(fd);
 }
 
+/* A folder as a string that the caller frees, and where the name within it begins. */
+static char *folder_of(const char *path, const char **base)
+{
+    const char *const slash = strrchr(path, '/');
+
+    *base = slash ? slash + 1 : path;
+    return slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+}
+
+static bool is_one(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
 bool file_same(const char *one, const char *other)
 {
+    const char *one_base, *other_base;
     struct stat a, b;
 
-    return stat(one, &a) == 0 && stat(other, &b) == 0 && S_ISREG(a.st_mode) &&
-           a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+    const bool there = stat(one, &a) == 0, other_there = stat(other, &b) == 0;
+    if (there || other_there)
+        return there && other_there && S_ISREG(a.st_mode) && is_one(&a, &b);
+    char *const folder = folder_of(one, &one_base), *const other_folder = folder_of(other, &other_base);
+    const bool same = folder && other_folder && stat(folder, &a) == 0 &&
+                      stat(other_folder, &b) == 0 && is_one(&a, &b) &&
+                      strcmp(one_base, other_base) == 0;
+    free(folder);
+    free(other_folder);
+    return same;
 }
 
 /* ---- Drafts ---- */
@@ -155,8 +178,22 @@ static char *draft_name(const char *path)
     return name;
 }
 
+/* A device or a folder has a name that no file should take: rename() would put one in the place of
+ * /dev/null. */
+static bool is_replaceable(const char *path)
+{
+    struct stat about;
+
+    if (lstat(path, &about) || S_ISREG(about.st_mode) || S_ISLNK(about.st_mode))
+        return true;
+    errno = S_ISDIR(about.st_mode) ? EISDIR : EINVAL;
+    return false;
+}
+
 int file_begin(struct file_draft *draft, const char *path)
 {
+    if (!is_replaceable(path))
+        return -1;
     *draft = (struct file_draft){ .path = strdup(path), .fd = -1 };
     while (draft->path && draft->fd < 0) {
         free(draft->name);
@@ -196,15 +233,6 @@ void file_drop(struct file_draft *draft)
     errno = error;
 }
 
-/* A folder as a string that the caller frees, and where the name within it begins. */
-static char *folder_of(const char *path, const char **base)
-{
-    const char *const slash = strrchr(path, '/');
-
-    *base = slash ? slash + 1 : path;
-    return slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
-}
-
 /* Not all file systems can; the data is there in any case. */
 static void sync_folder(const char *path)
 {
@@ -225,7 +253,7 @@ static bool is_ours(const struct file_draft *draft)
     struct stat made, named;
 
     return fstat(draft->fd, &made) == 0 && lstat(draft->name, &named) == 0 &&
-           made.st_dev == named.st_dev && made.st_ino == named.st_ino;
+           is_one(&made, &named);
 }
 
 int file_finish(struct file_draft *draft, bool sync)

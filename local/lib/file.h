@@ -23,8 +23,8 @@ int file_read(const char *path, size_t padding, unsigned char **bytes, size_t *c
  */
 int file_writable(const char *path);
 
-/* Whether two names stand for one regular file, by whatever path or link; false where one of them
- * is not there. */
+/* Whether two names stand for one regular file, by whatever path or link; also for one that neither
+ * is yet. */
 bool file_same(const char *one, const char *other);
 
 /*
@@ -47,7 +47,8 @@ struct file_draft {
     int fd;     /* open for reading and writing, closed on exec */
 };
 
-/* Makes an empty draft, its mode by umask. Returns 0, or -1 with errno (nothing to drop then). */
+/* Makes an empty draft, its mode by umask. Returns 0, or -1 with errno (nothing to drop then): EISDIR
+ * or EINVAL where PATH is a folder or a device. */
 int file_begin(struct file_draft *draft, const char *path);
 
 /*

@@ -232,7 +232,11 @@ static void same(void **state)
     assert_true(file_same("one", "symbolic"));
     assert_true(file_same("hard", "symbolic"));
     assert_false(file_same("one", "other"));
-    assert_false(file_same("nothing", "nothing"));
+    assert_false(file_same("one", "nothing"));
+    assert_true(file_same("nothing", "./nothing"));
+    assert_false(file_same("nothing", "nobody"));
+    assert_false(file_same("nothing", "/nothing"));
+    assert_false(file_same("/nonexistent/nothing", "/nonexistent/nothing"));
     assert_false(file_same("/dev/null", "/dev/null")); /* takes what all of them write */
     assert_false(file_same(".", "."));
     unlink("one");
@@ -322,9 +326,12 @@ static void drafts(void **state)
     assert_int_equal(file_begin(&first, "/nonexistent/result"), -1);
     assert_int_equal(errno, ENOENT);
     assert_int_equal(mkdir("folder", 0700), 0);
-    assert_int_equal(file_begin(&first, "folder"), 0);
-    assert_int_equal(file_finish(&first, false), -1);
+    assert_int_equal(file_begin(&first, "folder"), -1);
     assert_int_equal(errno, EISDIR);
+    assert_int_equal(mkfifo("fifo", 0600), 0);
+    assert_int_equal(file_begin(&first, "fifo"), -1);
+    assert_int_equal(errno, EINVAL);
+    unlink("fifo");
     assert_int_equal(entries("*.tmp.*"), 0);
     rmdir("folder");
     unlink("result");
