@@ -76,7 +76,7 @@ run_probe() {
         return
     elif [ "$family" = openmpi ]; then
         command=(env OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 "${command[@]}")
-        [ "$cores" -gt 1 ] || command+=(--map-by :OVERSUBSCRIBE)
+        [ "$cores" -gt 1 ] || command+=(--map-by slot:OVERSUBSCRIBE)
     fi
     rows=$(timeout -k 2 30 "${command[@]}" "$probe" </dev/null 2>"$scratch/errors") ||
         probe_status=$?

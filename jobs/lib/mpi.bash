@@ -26,6 +26,16 @@ mpi_of_program() {
     esac
 }
 
+# Whether TCP should keep to IPv4. On hosts with addresses of both kinds every rank of Open MPI 5.0
+# says "Unable to find reachable pairing" before anything else; it means nothing.
+wants_ipv4() {
+    local library
+    [ -z "$OMPI_MCA_btl_tcp_disable_family$OMPI_MCA_btl" ] || return 1 # the user knows
+    library=$(ldd "$program" 2>/dev/null | sed -n 's/.*libmpi\.so\.40 => \([^ ]*\).*/\1/p')
+    [[ $(readlink -f "$library") == *.so.40.[4-9]* ]] || return 1 # 4.1 is .so.40.30
+    ! command -v ip >/dev/null || [ -n "$(ip -o -4 address show scope global 2>/dev/null)" ]
+}
+
 # Sets launcher to the first mpirun in PATH whose MPI is the program's. Within a directory the name
 # with the MPI in it goes first: where two MPIs live side by side the plain one may be either.
 find_mpirun() {

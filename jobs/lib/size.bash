@@ -30,6 +30,15 @@ slurm_list() {
     echo "${list:-${!name}}"
 }
 
+# All tasks of the job. Of the components Slurm 24.11 does not tell NTASKS any more.
+tasks_of_job() {
+    if [ -n "$SLURM_HET_SIZE" ]; then
+        add_up "$(slurm_list TASKS_PER_NODE)"
+    else
+        add_up "$SLURM_NTASKS"
+    fi
+}
+
 # The first node's, which is this one; 0 outside a job.
 tasks_here() { add_up "${SLURM_TASKS_PER_NODE%%[(,]*}"; }
 
@@ -78,7 +87,7 @@ count_nodes() {
 # Sets ranks and ranks_from, and nodes and per_node where either is told.
 count_ranks() {
     local tasks
-    tasks=$(add_up "$(slurm_list NTASKS)")
+    tasks=$(tasks_of_job)
     per_node=$option_per_node
     count_nodes
     if [ -n "$option_n" ]; then
@@ -137,7 +146,7 @@ look_around() {
     slots=$cores_here
     if $in_slurm; then
         cpus=$(add_up "$(slurm_list JOB_CPUS_PER_NODE)")
-        slots=$(add_up "$(slurm_list NTASKS)")
+        slots=$(tasks_of_job)
         ranks_here=${per_node:-$(tasks_here)}
         [ "$ranks" -le "$slots" ] || cores_here=0
     elif [ -n "$OMPI_MCA_orte_default_hostfile$PRTE_MCA_prte_default_hostfile$HYDRA_HOST_FILE" ] ||

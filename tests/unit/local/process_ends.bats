@@ -46,7 +46,7 @@ ends() {
 # A living child of a stopped process, or nothing.
 pick() {
     local child state
-    for child in $(shuf -e $(cat "/proc/$1/task/$1/children" 2>/dev/null)); do
+    for child in $(tr " " "\n" <"/proc/$1/task/$1/children" | shuf); do
         state=$(sed 's/.*) //' "/proc/$child/stat" 2>/dev/null) || continue
         [ "${state:0:1}" = Z ] || { echo "$child"; return; }
     done
