@@ -163,7 +163,8 @@ done
 [[ -z $table || -r $table ]] || usage "--table $table cannot be read"
 [ -z "$SLURM_ARRAY_TASK_ID" ] || stage=task
 read_rows
-if [[ $stage = task && -z ${rows[SLURM_ARRAY_TASK_ID - 1]-} ]]; then
+if [[ $stage = task && ($SLURM_ARRAY_TASK_ID -lt 1 || $SLURM_ARRAY_TASK_ID -gt ${#rows[@]}) ]]
+then
     usage "${table:-the table} has no row $SLURM_ARRAY_TASK_ID"
 fi
 [ $stage = collect ] || need_program "$program"

@@ -4,6 +4,7 @@
 #
 #   json_text TEXT           the text as a JSON string, on one line
 #   json_pairs KEY VALUE...  "KEY":VALUE,... ; numbers, true, false and null stay what they are
+# shellcheck disable=SC2154
 
 json_text() {
     local text

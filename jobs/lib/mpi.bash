@@ -24,7 +24,11 @@ named_libraries() {
 found_libraries() {
     local loader
     for loader in /lib64/ld-linux*.so.* /lib64/ld64.so.* /lib/ld-linux*.so.* /lib/ld-musl-*.so.1; do
-        if [ -x "$loader" ] && "$loader" --list "$1" 2>/dev/null; then return; fi
+        [ -x "$loader" ] || continue
+        case $loader in
+            *musl*) "$loader" --list "$1" ;;
+            *) LD_TRACE_LOADED_OBJECTS=1 "$loader" "$1" ;; # --list stops at one that is missing
+        esac 2>/dev/null && return
     done
 }
 

@@ -111,7 +111,7 @@ read_host_file() {
     local name count i _
     local -A place=()
     host_names=() host_slots=()
-    [ -r "$1" ] && [ ! -d "$1" ] || fail "--hosts $1 cannot be read: name a file of hosts"
+    [[ -r $1 && ! -d $1 ]] || fail "--hosts $1 cannot be read: name a file of hosts"
     while read -r name count _ || [ -n "$name" ]; do
         [[ $name != *'#'* ]] || count=''
         name=${name%%#*} name=${name%$'\r'}

@@ -515,7 +515,8 @@ def nodes_part($number): with_verdicts | .title as $title | .key as $key | {
     plots: (if .count < 2 then [] else [{kind: "nodes", name: "nodes-\($number)", title: $title,
         unit: ($key | kind_of_key), median: .median, nodes: .nodes}] end)};
 
-def squares($key; $hosts): (reduce range($hosts | length) as $i ({}; .[$hosts[$i]] = $i)) as $place
+def squares($key; $hosts):
+    (reduce range($hosts | length) as $i ({}; .[$hosts[$i]] = $i)) as $place
     | [.[] | select(has_number($key))
         | {at: ([.r.from_host, .r.to_host], [.r.to_host, .r.from_host]), value: .r[$key]}]
     | group_by(.at)

@@ -34,7 +34,7 @@ tasks_here() { add_up "${SLURM_TASKS_PER_NODE%%[(,]*}"; }
 # Sets hosts (NAME:SLOTS,...) and slots from $option_hosts, and nodes if -N takes only the first
 # ones.
 read_hosts() {
-    local i host_names host_slots
+    local i host_names host_slots list=()
     read_host_file "$option_hosts"
     nodes=$option_nodes slots=0
     [ "${nodes:-0}" -le ${#host_names[@]} ] ||
@@ -42,9 +42,10 @@ read_hosts() {
             "give fewer nodes, or more hosts"
     host_count=${nodes:-${#host_names[@]}}
     for ((i = 0; i < host_count; i++)); do
-        hosts+=${hosts:+,}${host_names[i]}:${host_slots[i]}
+        list+=("${host_names[i]}:${host_slots[i]}")
         slots=$((slots + host_slots[i]))
     done
+    hosts=$(IFS=, && echo "${list[*]}")
     # MAX_ARG_STRLEN of Linux: a longer word cannot be handed to any launcher.
     [ ${#hosts} -lt 131072 ] ||
         fail "--hosts $option_hosts: $host_count hosts make a word of ${#hosts} characters," \
