@@ -87,8 +87,9 @@ run_probe() {
     rows=$(timeout -k 2 30 "${command[@]}" "$probe" </dev/null 2>"$scratch/errors") ||
         probe_status=$?
     # What else a launcher prints may be anything: the checks compute with these.
-    rows=$(grep -aE '^rank=[0-9]{1,7} size=[0-9]{1,7} host=[^ ]+( level=[0-9])?( count=[0-9]{1,7})?'\
-'( granted=[0-9,-]*)?( threads=[0-9,;-]*)?( exchange=(right|wrong))?$' <<<"$rows" | sort -t= -k2n)
+    local form='^rank=[0-9]{1,7} size=[0-9]{1,7} host=[^ ]+( level=[0-9])?( count=[0-9]{1,7})?'
+    form+='( granted=[0-9,-]*)?( threads=[0-9,;-]*)?( exchange=(right|wrong))?$'
+    rows=$(grep -aE "$form" <<<"$rows" | sort -t= -k2n)
     local row first
     first=$(field host "$(head -n 1 <<<"$rows")") granted=()
     while read -r row; do

@@ -61,7 +61,8 @@ check_names() {
             "echo 127.0.1.1 $(printf %q "$name") | sudo tee -a /etc/hosts"
     elif [ -n "$address" ] && ! address_is_here "$address"; then
         verdict warn "$name is $address, which none of this machine's networks has" \
-            "MPI waits for itself there" "echo 127.0.1.1 $(printf %q "$name") | sudo tee -a /etc/hosts"
+            "MPI waits for itself there" \
+            "echo 127.0.1.1 $(printf %q "$name") | sudo tee -a /etc/hosts"
     elif [ -n "$(tunnels)" ]; then
         verdict note "$(tunnels): a VPN is up" "if programs hang at their start, keep MPI off it" \
             "$(hang_cure)"

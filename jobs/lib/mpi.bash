@@ -15,8 +15,8 @@ mpi_of_launcher() {
     esac
 }
 
-# The libraries that a program names itself, and those that the system's loader finds for it. Neither
-# runs it, which ldd may do: it can be another's.
+# The libraries that a program names itself, and those that the system's loader finds for it.
+# Neither runs it, which ldd may do: it can be another's.
 named_libraries() {
     { readelf -d "$1" || objdump -p "$1" || otool -L "$1"; } 2>/dev/null | grep -E 'lib|NEEDED'
 }

@@ -66,8 +66,8 @@ limits_of() { # sets least and most, or form
     esac
 }
 
-# Whether a value is as limits_of has it; sets decimal, which the shell takes for what it says, as it
-# does not with 08.
+# Whether a value is as limits_of has it; sets decimal, which the shell takes for what it says, as
+# it does not with 08.
 is_within_limits() {
     local count='0*[1-9][0-9]{0,6}'
     decimal=$1
@@ -118,7 +118,8 @@ read_host_file() {
         [[ $name != *:* ]] || count=${name#*:} name=${name%%:*}
         count=${count%%#*} count=${count%$'\r'} count=${count#slots=}
         [ -n "$name$count" ] || continue
-        is_host "$name" || fail "--hosts $1: '$name' is no name of a host: letters, digits, . _ - alone"
+        is_host "$name" ||
+            fail "--hosts $1: '$name' is no name of a host: letters, digits, . _ - alone"
         [ -z "$count" ] || is_count "$count" ||
             fail "--hosts $1: '$count' of $name is no number of slots: write $name 4"
         i=${place[$name]:-${#host_names[@]}}

@@ -251,7 +251,8 @@ def scaling_rows: [usable[]
     | .weak = (.scaling == "weak") | .planned = (.cell.scaling != null) | .w = (.r | workers)
     | .key = [.r.program, .scaling, (.weak as $weak | .r | work_key($weak))]] | with_order;
 
-def scaling_groups: [.cells[] | select(.state != "ok")] as $cells | scaling_rows | group_by([.key, .order])
+def scaling_groups: [.cells[] | select(.state != "ok")] as $cells
+    | scaling_rows | group_by([.key, .order])
     | map(sort_by([.w, .r.ranks // 1, .file, .line]) | .[0] as $base
         | any(.[]; .planned) as $planned
         | select($planned or (map(.w) | unique | length) > 1)
@@ -474,7 +475,8 @@ def host_groups: [usable[] | .host = (.r.host // .cell.host) | .metric = (.r | m
     | group_by([.alone, if .alone then "" else .file end, .r.program, .metric, .r.threads,
         (.r | work_key(false))]);
 
-def on_hosts: [.cells[] | select(.host and .state != "ok")] as $cells | host_groups | map(.[0] as $one | $one.metric as [$key, $what]
+def on_hosts: [.cells[] | select(.host and .state != "ok")] as $cells
+    | host_groups | map(.[0] as $one | $one.metric as [$key, $what]
     | {title: "\($one.r | name_of_row): \($what)", key: $key, nodes: (
         (group_by(.host) | map({host: .[0].host, value: (map(.r[$key]) | median)}))
         + [$cells[] | select($one.alone and is_of($one.r.program; .))
