@@ -176,7 +176,6 @@ mixed ~ no:mpirun ~ skip *there is no mpirun
 built ~ ompi4 ~ ok *linked to openmpi
 built ~ ompi4 links=mpich ~ FAIL *linked to mpich, mpirun is that of openmpi*> module load mpich
 built ~ debian links=mpich ~ note *jobs/launch takes the right one
-built ~ ompi4 links=lost ~ FAIL *does not find libmpi.so.40*> module load
 built ~ ompi4 LOCKSTEP_BUILD=/no/such ~ skip
 level ~ ompi4 ~ ok *MPI_THREAD_MULTIPLE
 level ~ ompi4 level=1 ~ warn *MPI_THREAD_FUNNELED was given*> jobs/launch stencil

@@ -441,7 +441,7 @@ none_left() { ! pgrep -af "^$ranks "; }
     compile mpich
     command -v mpirun.openmpi >/dev/null || skip "there is no mpirun.openmpi"
     machine
-    ln -sf "$(command -v ldd)" "$bin/ldd"
+    ln -sf "$(command -v readelf)" "$bin/readelf"
     ln -s "$(command -v mpirun.openmpi)" "$bin/mpirun"
     run on_machine "$root/jobs/launch" -n 2 "$ranks"
     [ "$status" = 2 ]
