@@ -3,7 +3,8 @@
 #
 #   make deps run | deps check    installs what the other goals on the line need, then does them
 #   make [MPI=openmpi|mpich] [CC=gcc|clang] [MODE=debug|asan|tsan] [NATIVE=1]
-#   make run P=PROGRAM N=RANKS T=THREADS ARGS="..."       make check [TEST=path ...]
+#   make run P=PROGRAM N=RANKS T=THREADS ARGS="..."
+#   make check | check-all [TEST=path ...]   the quick tests in minutes, or all of them
 #   make report D=FOLDER           tables, plots and a page of the JSON results in it
 #   make simulate P=bcast N=1000 [PLATFORM=fat-tree|torus|ethernet] ARGS="..."     on SimGrid
 #   make list | stress | bench | install [PREFIX= DESTDIR=] | format | tidy | clean
@@ -93,7 +94,7 @@ quiet = $(if $(V),,@echo '  $(1) $(2)';)
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SECONDEXPANSION:
-.PHONY: all units run report simulate check stress bench list install format tidy clean
+.PHONY: all units run report simulate check check-all stress bench list install format tidy clean
 
 all: $(programs:%=$(BUILD)/%)
 	@$(foreach t,$(filter-out %/lib,$(absent)),echo "left out: $(t) needs $(call lacks,$(t)): make deps all";)
@@ -134,26 +135,41 @@ simulate:
 	$(if $(shell command -v smpicc),@+$(MAKE) --no-print-directory -s MPI=sim all)
 	@jobs/simulate -n $(or $(N),16) $(PLATFORM:%=-p %) $(P) $(ARGS)
 
-# ---- Tests: each file is a test file, tests/harness turns it into TAP. With Open MPI's build the
-# MPI programs run under MPICH as well, where it is installed.
-second := $(if $(MPI)$(MODE),,$(if $(and $(shell command -v mpicc.mpich),$(shell command -v mpicc.openmpi)),mpich))
+# ---- Tests: each file is a test file, tests/harness turns it into TAP. `check` is the quick tier:
+# without the slow files, without a second MPI, and the harness sweeps fewer rank counts. `check-all` is
+# everything, and the quick tier of the programs under the sanitizers. TEST=path names files in both.
 tests  := $(sort $(programs:%=%.c) $(units:%=%.c) \
           $(wildcard tests/*.bats tests/jobs/*.bats tests/docs/*.bats tests/unit/*/*.bats tests/cluster/*.bats))
-TEST   := $(tests)
-chosen  = $(sort $(foreach t,$(TEST),$(filter $(t:/=)%,$(tests))))
+slow   := $(filter tests/cluster/% tests/docs/% $(addprefix tests/,add_program.bats install.bats \
+          sanitizers.bats simulate.bats stencil.bats),$(tests))
+named   = $(sort $(foreach t,$(TEST),$(or $(filter $(t:/=)%,$(tests)),$(error TEST=$(t): no such test))))
+check:     chosen = $(if $(TEST),$(named),$(filter-out $(slow),$(tests)))
+check-all: chosen = $(if $(TEST),$(named),$(tests))
 # The longest first, or one of them would run alone in the end; what has no ranks fills the gaps.
-longest  = $(addprefix tests/,cluster/jobs.bats cluster/slurm.bats docs/labs.bats cluster/studies.bats \
+longest  = $(addprefix tests/,cluster/distro.bats cluster/jobs.bats cluster/slurm.bats docs/labs.bats cluster/studies.bats \
            docs/guides.bats docs/readme.bats unit/mpi/coll.c add_program.bats sanitizers.bats simulate.bats)
 first    = $(foreach t,$(longest),$(filter $(t),$(chosen)))
 rankless = $(filter local/% tests/unit/local/%,$(chosen))
 others   = $(filter-out $(rankless),$(filter-out tests/%,$(chosen)) $(filter-out $(first),$(filter tests/%,$(chosen))))
 prove   = prove --timer --exec tests/harness
+prove_chosen = LOCKSTEP_BUILD=$(BUILD) MODE=$(MODE) $(prove) -j4 $(first) $(others) $(rankless)
+
+# What the slow files need besides, and what the second MPI's cases are run with.
+second := $(if $(MPI)$(MODE),,$(if $(and $(shell command -v mpicc.mpich),$(shell command -v mpicc.openmpi)),mpich))
+build_beside = $(foreach m,$(second) $(if $(MPI)$(MODE),,$(if $(shell command -v smpicc),sim)),\
+               $(MAKE) --no-print-directory -s MPI=$(m) all units &&) :
 
 check: all units
-	$(if $(second),@+$(MAKE) --no-print-directory -s MPI=$(second) all units)
-	$(if $(MPI)$(MODE),,$(if $(shell command -v smpicc),@+$(MAKE) --no-print-directory -s MPI=sim all units))
-	$(if $(chosen),,$(error TEST=$(TEST): no such test))
-	@LOCKSTEP_BUILD=$(BUILD) LOCKSTEP_SECOND=$(second:%=build-%) MODE=$(MODE) $(prove) -j4 $(first) $(others) $(rankless)
+	$(if $(filter $(slow),$(chosen)),@+$(build_beside))
+	@LOCKSTEP_TIER=quick $(prove_chosen)
+
+asan = $(filter local/% mpi/% hybrid/% tests/unit/%,$(chosen))
+tsan = $(filter local/thread/% local/async/% tests/unit/local/%,$(chosen))
+check-all: all units
+	@+$(build_beside)
+	@LOCKSTEP_TIER=all LOCKSTEP_SECOND=$(second:%=build-%) $(prove_chosen)
+	$(if $(MPI)$(MODE),,$(if $(asan),@+$(MAKE) --no-print-directory -s MODE=asan check TEST='$(asan)'))
+	$(if $(MPI)$(MODE),,$(if $(tsan),@+$(MAKE) --no-print-directory -s MODE=tsan check TEST='$(tsan)'))
 
 units: $(units:%=$(BUILD)/%)
 
@@ -184,5 +200,5 @@ tidy: all
 clean:
 	rm -rf build build-*
 
--include $(wildcard $(BUILD)/*/*/*.d $(BUILD)/tests/unit/*/*.d)
+-include $(wildcard $(BUILD)/*/*/*.d $(BUILD)/*/lib/*/*.d $(BUILD)/tests/unit/*/*.d)
 endif

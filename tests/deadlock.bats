@@ -2,6 +2,8 @@
 # mpi/deadlock on one node: the limit that eager finds is the one at which cycle deadlocks, and a
 # deadlock leaves nothing behind. tests/cluster/deadlock.bats has the same across nodes.
 
+load wait
+
 setup() {
     cd "$BATS_TEST_DIRNAME/.." || exit
     export LOCKSTEP_BUILD=${LOCKSTEP_BUILD:-build}
@@ -10,12 +12,12 @@ setup() {
 
 # the largest size that a standard send to rank 1 passes without a receive
 limit_of() { # limit_of BUILD
-    LOCKSTEP_BUILD=$1 timeout 60 jobs/launch -n 2 eager --partner 1 --format json 2>/dev/null |
+    LOCKSTEP_BUILD=$1 limited jobs/launch -n 2 eager --partner 1 --format json 2>/dev/null |
         jq .passes_up_to_bytes
 }
 
 send_first() { # send_first BUILD BYTES
-    LOCKSTEP_BUILD=$1 timeout 60 jobs/launch -n 2 cycle --fault send_first --limit 0.5 --bytes "$2"
+    LOCKSTEP_BUILD=$1 limited jobs/launch -n 2 cycle --fault send_first --limit 0.5 --bytes "$2"
 }
 
 @test "send_first passes up to eager's limit, and stalls from one byte more on" {
@@ -47,7 +49,7 @@ send_first() { # send_first BUILD BYTES
         "collective_order --fault skip" "collective_order --fault comms" \
         "philosophers --fault symmetric"; do
         # shellcheck disable=SC2086  # the words of the case
-        run timeout 60 jobs/launch -n 4 deadlock/$case --limit 0.5
+        run limited jobs/launch -n 4 deadlock/$case --limit 0.5
         echo "$case: $output"
         [ "$status" = 3 ]
         [[ $output == *"stalled: "*"rank 3 ("* ]]

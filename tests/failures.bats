@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # What a user meets when something goes wrong: one sentence, the documented status, nothing left.
 
+load wait
+
 setup() {
     cd "$BATS_TEST_DIRNAME/.." || exit
     build=${LOCKSTEP_BUILD:-build}
@@ -15,20 +17,19 @@ start() { # start RANKS ARGS...
     local ranks=$1
     shift
     status=0
-    timeout -k 5 30 jobs/launch -n "$ranks" "$scatter" "$@" \
+    limited jobs/launch -n "$ranks" "$scatter" "$@" \
         >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err" </dev/null || status=$?
     # PRRTE of Open MPI 5.0 puts a NUL before what follows a message of its own.
     said=$(tr -d '\0' <"$BATS_TEST_TMPDIR/err" | grep '^scatter: ') || :
     cat "$BATS_TEST_TMPDIR/out" "$BATS_TEST_TMPDIR/err"
 }
 
-nothing_left() {
-    for _ in $(seq 50); do
-        pgrep -f "^$scatter" >/dev/null || return 0
-        sleep 0.1
-    done
-    pgrep -fa "^$scatter"
-    return 1
+nothing_left() { until_true no_scatter; }
+no_scatter() { ! pgrep -fa "^$scatter"; }
+
+# The heading is printed after MPI has begun on all ranks.
+all_scatter() {
+    [ "$(pgrep -fc "^$scatter --count")" = 4 ] && grep -q '^# scatter ' "$BATS_TEST_TMPDIR/out"
 }
 
 @test "bad usage: one line from the program, status 2, nobody left" {
@@ -60,12 +61,8 @@ nothing_left() {
 
 killed_rank() { # killed_rank COMMAND...: kills one of its ranks while they scatter
     local victim
-    timeout -k 5 60 "$@" --count 1M --seconds 50 --iterations 100M >"$BATS_TEST_TMPDIR/out" 2>&1 &
-    for _ in $(seq 100); do
-        [ "$(pgrep -fc "^$scatter --count")" = 4 ] && break
-        sleep 0.1
-    done
-    sleep 0.5
+    limited "$@" --count 1M --seconds 1e6 --iterations 100M >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
+    until_true all_scatter
     victim=$(pgrep -f "^$scatter --count" | tail -n 1)
     kill -KILL "$victim"
     status=0
@@ -89,13 +86,10 @@ killed_rank() { # killed_rank COMMAND...: kills one of its ranks while they scat
 
 @test "SIGTERM to jobs/launch ends all ranks" {
     local launch
-    jobs/launch -n 4 "$scatter" --count 1M --seconds 50 --iterations 100M \
-        >"$BATS_TEST_TMPDIR/out" 2>&1 &
+    jobs/launch -n 4 "$scatter" --count 1M --seconds 1e6 --iterations 100M \
+        >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
     launch=$!
-    for _ in $(seq 100); do
-        [ "$(pgrep -fc "^$scatter --count")" = 4 ] && break
-        sleep 0.1
-    done
+    until_true all_scatter
     kill -TERM "$launch"
     status=0
     wait "$launch" || status=$?
@@ -127,7 +121,7 @@ killed_rank() { # killed_rank COMMAND...: kills one of its ranks while they scat
 
 @test "too little memory is told, and ends all ranks" {
     status=0
-    (ulimit -v 4000000 && timeout 30 jobs/launch -n 3 "$scatter" --count 1G) \
+    (ulimit -v 4000000 && limited jobs/launch -n 3 "$scatter" --count 1G) \
         >"$BATS_TEST_TMPDIR/err" 2>&1 || status=$?
     cat "$BATS_TEST_TMPDIR/err"
     [ "$status" = 1 ]
@@ -138,7 +132,7 @@ killed_rank() { # killed_rank COMMAND...: kills one of its ranks while they scat
 
 @test "N jobs of one rank, by the launcher of another MPI, are caught" {
     status=0
-    LOCKSTEP_RANKS=4 timeout 30 "$build/mpi/collective/scatter" >"$BATS_TEST_TMPDIR/err" 2>&1 ||
+    LOCKSTEP_RANKS=4 limited "$build/mpi/collective/scatter" >"$BATS_TEST_TMPDIR/err" 2>&1 ||
         status=$?
     [ "$status" = 2 ]
     grep -q '^scatter: expected 4 ranks, MPI says 1' "$BATS_TEST_TMPDIR/err"

@@ -2,6 +2,8 @@
 # What `make install` copies is whole: its jobs, programs, studies, the doctor and the report run from
 # there, from any directory, with blanks in the path, and for an ordinary user.
 
+load wait
+
 setup_file() {
     cd "$BATS_TEST_DIRNAME/.." || return
     open=$(mktemp -d) # to all users, which bats' own directory may not be
@@ -37,13 +39,13 @@ teardown_file() {
     [ -x "$open/a tree/usr/libexec/lockstep/mpi/p2p/hello" ] || skip "there is no MPI here"
     local script
     for script in hello scatter gather; do
-        run timeout 60 "$jobs/$script.sh"
+        run limited "$jobs/$script.sh"
         echo "$output"
         [ "$status" = 0 ]
         [[ $output == *"libexec/lockstep/mpi/"* ]]
         grep -q '^PASS' <<<"$output"
     done
-    run timeout 60 "$jobs/doctor" --only mixed,script
+    run limited "$jobs/doctor" --only mixed,script
     echo "$output"
     [ "$status" = 0 ]
 }
@@ -52,7 +54,7 @@ teardown_file() {
     [ -x "$open/a tree/usr/libexec/lockstep/hybrid/linear/cg" ] || skip "there is no hwloc here"
     command -v jq >/dev/null || skip "jq is missing"
     echo 'strong 1 1 1 --n 20 --seconds 0.02' >table
-    run timeout 60 "$jobs/scaling.sh" --program linear/cg --table table --folder results
+    run limited "$jobs/scaling.sh" --program linear/cg --table table --folder results
     echo "$output"
     [ "$status" = 0 ]
     [ -s results/report.html ]
@@ -65,7 +67,7 @@ teardown_file() {
     mkdir "$home"
     chown nobody "$home"
     # shellcheck disable=SC2016  # expanded inside
-    run timeout 60 setpriv --reuid nobody --clear-groups \
+    run limited setpriv --reuid nobody --clear-groups \
         env -u OMPI_ALLOW_RUN_AS_ROOT HOME="$home" TMPDIR="$home" \
         sh -c 'cd "$0" && "$1/scatter.sh" && "$1/threads.sh" thread/create' "$home" "$jobs"
     echo "$output"

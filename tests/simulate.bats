@@ -3,13 +3,15 @@
 bats_require_minimum_version 1.5.0
 # Clusters that are not there: jobs/simulate, its platforms, and the algorithms at many ranks.
 
+load wait
+
 setup() {
     cd "$BATS_TEST_DIRNAME/.." || return
     command -v smpicc >/dev/null || skip "smpicc is missing: make deps simulate"
 }
 
 simulate() {
-    timeout 120 jobs/simulate "$@"
+    limited jobs/simulate "$@"
 }
 
 @test "programs are right on every platform, at any number of ranks" {
@@ -31,7 +33,7 @@ simulate() {
 }
 
 @test "jobs/launch --simulate hands on what it can" {
-    run timeout 60 jobs/launch --simulate torus -n 4 --ranks-per-node 2 bcast --bytes 1K
+    run limited jobs/launch --simulate torus -n 4 --ranks-per-node 2 bcast --bytes 1K
     echo "$output"
     [ "$status" = 0 ]
     [[ $output == *"SimGrid"*"4 ranks on 2 nodes"*PASS* ]]

@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # Checkpoints of the stencil: the same bits on any number of ranks, and whole whatever happens.
 
+load wait
+
 setup() {
     cd "$BATS_TEST_DIRNAME/.." || exit
     export LOCKSTEP_BUILD=${LOCKSTEP_BUILD:-build}
@@ -9,12 +11,12 @@ setup() {
 }
 
 stencil() { # stencil RANKS THREADS ARGS...
-    timeout -k 5 60 jobs/launch -n "$1" -t "$2" stencil --n 61 --checkpoint "$file" "${@:3}"
+    limited jobs/launch -n "$1" -t "$2" stencil --n 61 --checkpoint "$file" "${@:3}"
 }
 
 # Without a launcher: mpirun takes two seconds to tell of a status that is not 0.
 alone() { # alone ARGS...
-    OMP_NUM_THREADS=1 timeout -k 5 60 "$LOCKSTEP_BUILD/hybrid/stencil/stencil" --n 61 \
+    OMP_NUM_THREADS=1 limited "$LOCKSTEP_BUILD/hybrid/stencil/stencil" --n 61 \
         --checkpoint "$file" "$@"
 }
 
@@ -22,15 +24,10 @@ alone() { # alone ARGS...
 start_copy() { # start_copy RANKS ARGS...
     copy=$BATS_TEST_TMPDIR/stencil_copy
     cp "$LOCKSTEP_BUILD/hybrid/stencil/stencil" "$copy"
-    timeout -k 5 60 jobs/launch -n "$1" -t 1 "$copy" "${@:2}" --checkpoint "$file" \
+    limited jobs/launch -n "$1" -t 1 "$copy" "${@:2}" --checkpoint "$file" \
         >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
     started=$!
-    for _ in $(seq 200); do
-        [ ! -s "$file" ] || return 0
-        sleep 0.05
-    done
-    cat "$BATS_TEST_TMPDIR/out"
-    return 1
+    until_true test -s "$file" || { cat "$BATS_TEST_TMPDIR/out" && return 1; }
 }
 
 @test "a checkpoint of 4 ranks goes on on 1, 2 and 3 ranks, in every way, to the same bits" {
@@ -96,13 +93,10 @@ start_copy() { # start_copy RANKS ARGS...
         pkill -KILL -f "^$copy --n" || :
         wait "$started" || :
         rm -f "$file.tmp"
-        timeout 60 jobs/launch -n 3 -t 1 stencil --n 1000 --steps 1000000 --checkpoint "$file" \
+        limited jobs/launch -n 3 -t 1 stencil --n 1000 --steps 1000000 --checkpoint "$file" \
             --restart >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
         again=$!
-        for _ in $(seq 100); do
-            ! grep -q 'goes on from step' "$BATS_TEST_TMPDIR/out" || break
-            sleep 0.1
-        done
+        until_true grep -q 'goes on from step' "$BATS_TEST_TMPDIR/out" || :
         cat "$BATS_TEST_TMPDIR/out"
         grep 'goes on from step' "$BATS_TEST_TMPDIR/out"
         kill "$again" || :
@@ -120,7 +114,7 @@ start_copy() { # start_copy RANKS ARGS...
     [ "$status" = 75 ]
     step=$(sed -n 's/^# stopped at step \([0-9]*\), saved in .*/\1/p' "$BATS_TEST_TMPDIR/out")
     grep -q '^PASS' "$BATS_TEST_TMPDIR/out"
-    run timeout 60 jobs/launch -n 2 -t 2 stencil --n 400 --steps $((step + 7)) --restart \
+    run limited jobs/launch -n 2 -t 2 stencil --n 400 --steps $((step + 7)) --restart \
         --checkpoint "$file"
     echo "$output"
     [ "$status" = 0 ]

@@ -35,7 +35,7 @@ check_flags() {
     local name new dead=() file=~/.openmpi/mca-params.conf
     [ "$family" = openmpi ] || { verdict skip "only Open MPI changed its settings" && return; }
     for name in $(compgen -e) \
-        $(sed -nE 's/^ *([a-z0-9_]+) *=.*/OMPI_MCA_\1/p' $file 2>/dev/null); do
+        $(sed -nE 's/^ *([a-z0-9_]+) *=.*/OMPI_MCA_\1/p' "$file" 2>/dev/null); do
         case $major.$name in
             4.PRTE_MCA_* | 5.OMPI_MCA_rmaps_* | 5.OMPI_MCA_orte_* | 5.OMPI_MCA_plm_* | \
                 5.OMPI_MCA_oob_* | 5.OMPI_MCA_btl_vader_single_copy_mechanism)
@@ -90,7 +90,7 @@ parts() {
     [[ -z $host_file && $in_job = false ]] ||
         launcher=jobs/launch${LOCKSTEP_LAUNCHER:+ with $LOCKSTEP_LAUNCHER}
     mpicc=$(readlink -f "$(command -v "${MPICC:-mpicc}")")
-    library=$(ldd "$probe" 2>/dev/null | grep -oE 'libmpi(ch)?\.so\.[0-9]+' | head -n 1)
+    library=$(named_libraries "$probe" | grep -oE 'libmpi(ch)?\.so\.[0-9]+' | head -n 1)
     echo "built by $mpicc with $library, started by $launcher"
 }
 
@@ -128,7 +128,7 @@ check_built() {
     find_build
     program=$build/mpi/p2p/hello
     [ -x "$program" ] || { verdict skip "no program of MPI is built in $build" && return; }
-    lacks=$(ldd "$program" 2>/dev/null | awk '/=> not found/ { print $1 }' | paste -sd' ')
+    lacks=$(found_libraries "$program" | awk '/=> not found/ { print $1 }' | paste -sd' ')
     mpi=$(mpi_of_program)
     if [ -n "$lacks" ]; then
         verdict FAIL "$program does not find $lacks" "it was built where that was loaded" \
@@ -154,7 +154,7 @@ fitting_launcher() {
         echo "unset LOCKSTEP_LAUNCHER"
         return
     fi
-    library=$(ldd "$probe" 2>/dev/null | grep -oE 'libmpi(ch)?\.so\.[0-9]+' | head -n 1)
+    library=$(named_libraries "$probe" | grep -oE 'libmpi(ch)?\.so\.[0-9]+' | head -n 1)
     case $library in
         libmpich* | libmpi.so.12) echo "mpiexec.mpich -n 2 ..., or module load the MPI of mpicc" ;;
         *) echo "mpirun.openmpi -n 2 ..., or module load the MPI of mpicc" ;;
@@ -180,6 +180,7 @@ check_level() {
     run_probe
     [ -n "$rows" ] || { verdict skip "${no_probe:-no program of MPI runs here}" && return; }
     level=$(field level "$(head -n 1 <<<"$rows")")
+    level=${level:-0}
     if [ "$level" = 3 ]; then
         verdict ok "MPI_THREAD_MULTIPLE"
     else

@@ -97,8 +97,9 @@ check_account() {
 
 # What Slurm reads wrongly, or not at all, in the job scripts of this tree and of this directory.
 check_script() {
-    local file bad=0 count=0 late dollar folder
+    local file name bad=0 count=0 late dollar folder
     for file in "$jobs"/*.sh ./*.sh; do
+        name=$(printf %q "$file")
         grep -q '^#SBATCH' "$file" 2>/dev/null || continue
         count=$((count + 1))
         late=$(awk '/^#SBATCH/ && late { print FNR; exit } !/^#/ && NF { late = 1 }' "$file")
@@ -106,16 +107,16 @@ check_script() {
         folder=$(sed -nE 's/^#SBATCH +(-o|--output)[ =]+([^ ]*)\/[^\/ ]*.*/\2/p' "$file" |
             head -n 1)
         if grep -q $'\r' "$file"; then
-            verdict FAIL "$file has DOS line ends" "sbatch refuses it" "sed -i 's/\\r\$//' $file"
+            verdict FAIL "$file has DOS line ends" "sbatch refuses it" "sed -i 's/\\r\$//' $name"
         elif [ -n "$late" ]; then
             verdict FAIL "$file, line $late: #SBATCH after the first command" \
                 "sbatch ignores it without a word" "move it up"
         elif [ -n "$dollar" ]; then
             verdict FAIL "$file, line ${dollar%%:*}: a variable in an #SBATCH line" \
-                "it is not expanded" "sbatch --option=\"\$VARIABLE\" $file"
+                "it is not expanded" "sbatch --option=\"\$VARIABLE\" $name"
         elif [[ -n $folder && $folder != *%* && ! -d $folder ]]; then
             verdict FAIL "$file: there is no directory $folder for its output" \
-                "the job fails, and nothing is written" "mkdir -p $folder"
+                "the job fails, and nothing is written" "mkdir -p $(printf %q "$folder")"
         else
             continue
         fi

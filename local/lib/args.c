@@ -17,8 +17,24 @@ static const char *what_it_takes(enum arg_kind kind)
     case ARG_RANGE: return "SIZE[:SIZE]";
     case ARG_SECS: return "TIME";
     case ARG_TEXT: return "TEXT";
+    case ARG_FILE:
+    case ARG_INPUT: return "FILE";
     default: return "";
     }
+}
+
+static size_t most_of(const struct arg *arg)
+{
+    return arg->max ? arg->max : arg->kind == ARG_INT ? INT_MAX
+                             : arg->kind == ARG_SECS  ? ARG_SECS_MAX
+                                                      : ARG_SIZE_MAX;
+}
+
+/* 0, or -1 with errno: EDOM below the least, ERANGE above the most. */
+static int check_bounds(const struct arg *arg, size_t least, size_t most)
+{
+    errno = least < arg->min ? EDOM : most > most_of(arg) ? ERANGE : 0;
+    return errno ? -1 : 0;
 }
 
 /* Reads one size up to `end`; -1 where it is none, with errno EINVAL, or ERANGE if too large. */
@@ -55,12 +71,8 @@ static int set_size(const struct arg *arg, const char *text)
     const char *rest;
     size_t size;
 
-    if (parse_size(text, '\0', &size, &rest))
+    if (parse_size(text, '\0', &size, &rest) || check_bounds(arg, size, size))
         return -1;
-    if (size < arg->min) {
-        errno = EDOM;
-        return -1;
-    }
     *(size_t *)arg->value = size;
     return 0;
 }
@@ -79,10 +91,8 @@ static int set_range(const struct arg *arg, const char *text)
         errno = EINVAL;
         return -1;
     }
-    if (range.from < arg->min) {
-        errno = EDOM;
+    if (check_bounds(arg, range.from, range.to))
         return -1;
-    }
     *(struct range *)arg->value = range;
     return 0;
 }
@@ -95,7 +105,7 @@ static int set_int(const struct arg *arg, const char *text)
     const long number = strtol(text, &after, 10);
     if (after == text || *after || isspace((unsigned char)*text))
         errno = EINVAL;
-    else if (number < INT_MIN || number > INT_MAX)
+    else if (number < INT_MIN || number > (long)most_of(arg))
         errno = ERANGE;
     if (errno)
         return -1;
@@ -117,6 +127,10 @@ static int set_secs(const struct arg *arg, const char *text)
         return -1; /* strtod() takes signs, blanks, infinities and hexadecimal digits too */
     for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
         if (strcmp(after, units[i].unit) == 0) {
+            if (number * units[i].secs > (double)most_of(arg)) {
+                errno = ERANGE;
+                return -1;
+            }
             *(double *)arg->value = number * units[i].secs;
             return 0;
         }
@@ -165,7 +179,7 @@ static void explain(const struct arg *arg, const char *text, char *error, size_t
     else if (errno == ERANGE && *text == '-')
         snprintf(error, size, "--%s %s: too small: give a larger number", arg->name, text);
     else if (errno == ERANGE)
-        snprintf(error, size, "--%s %s: too large: give a smaller number", arg->name, text);
+        snprintf(error, size, "--%s %s: too large: the most is %zu", arg->name, text, most_of(arg));
     else if (arg->kind == ARG_CHOICE)
         snprintf(error, size, "--%s %s: no such choice: take one of %s", arg->name, text,
                  arg->choices);
@@ -262,6 +276,17 @@ static void print_size(FILE *file, size_t size)
     fprintf(file, "%zu%.1s", size, &units[unit]);
 }
 
+static void print_bound(FILE *file, const struct arg *arg)
+{
+    if (!arg->max)
+        return;
+    fputs(", at most ", file);
+    if (arg->kind == ARG_SIZE || arg->kind == ARG_RANGE)
+        print_size(file, arg->max);
+    else
+        fprintf(file, "%zu%s", arg->max, arg->kind == ARG_SECS ? "s" : "");
+}
+
 static void print_default(FILE *file, const struct arg *arg)
 {
     const char *text = arg->kind >= ARG_TEXT ? *(const char *const *)arg->value : NULL;
@@ -285,6 +310,7 @@ static void print_default(FILE *file, const struct arg *arg)
     } else {
         fputs(text, file);
     }
+    print_bound(file, arg);
     fputc(')', file);
 }
 
@@ -296,14 +322,29 @@ static int usage_of(const struct arg *arg, char *text, size_t size)
     return snprintf(text, size, "--%s%s%s", arg->name, *takes ? " " : "", takes);
 }
 
+/* The bounds of the kinds, for the options that state none of their own. */
+static void help_bounds(FILE *file, const bool *seen)
+{
+    if (!seen[ARG_SIZE] && !seen[ARG_RANGE] && !seen[ARG_SECS])
+        return;
+    fputs("\nUnless stated, ", file);
+    if (seen[ARG_SIZE] || seen[ARG_RANGE])
+        fprintf(file, "a SIZE is at most 2^60 (K, M, G may follow a number)%s",
+                seen[ARG_SECS] ? ", " : ".\n");
+    if (seen[ARG_SECS])
+        fprintf(file, "a TIME at most %ds (s, ms, us may follow).\n", ARG_SECS_MAX);
+}
+
 void args_help(const struct arg *const *tables, FILE *file)
 {
     char usage[128];
     int widest = 0;
+    bool seen[ARG_CHOICE + 1] = { false };
 
     for (const struct arg *const *table = tables; *table; table++) {
         for (const struct arg *arg = *table; arg->kind != ARG_END; arg++) {
             const int width = usage_of(arg, usage, sizeof usage);
+            seen[arg->kind] = true;
             widest = width > widest && width <= 32 ? width : widest;
         }
     }
@@ -315,6 +356,7 @@ void args_help(const struct arg *const *tables, FILE *file)
             fputc('\n', file);
         }
     }
+    help_bounds(file, seen);
 }
 
 bool arg_is(const char *value, const char *word)

@@ -25,6 +25,8 @@ enum arg_kind {       /* `value` points to, and the user writes: */
     ARG_RANGE,        /* struct range; a size, or FROM:TO */
     ARG_SECS,         /* double, seconds; a number, s, ms or us may follow */
     ARG_TEXT,         /* const char *; any word. It points into argv */
+    ARG_FILE,         /* const char *; likewise, a file that is written */
+    ARG_INPUT,        /* const char *; likewise, a file that is read */
     ARG_CHOICE,       /* const char *; one of the words in `choices` */
 };
 
@@ -35,7 +37,14 @@ struct arg {
     const char *help; /* a line, in lower case, units named */
     const char *choices; /* ARG_CHOICE: the words, "posix|cond|spin" */
     size_t min;          /* ARG_SIZE, ARG_RANGE: the least size that is accepted */
+    size_t max;          /* the largest number, size or whole seconds accepted; 0: that of the kind,
+                          * see below. --help prints it */
 };
+
+/* The largest values of options that state no bound of their own: sizes whose sum fits into 63 bits
+ * whatever few of them are added, and times that fit every clock and every time_t. */
+#define ARG_SIZE_MAX ((size_t)1 << 60)
+#define ARG_SECS_MAX 1000000000
 
 #define ARGS_MAX 40 /* options of one program at most, all tables together */
 #define ARGS_END { .kind = ARG_END }
@@ -49,7 +58,7 @@ struct arg {
 int args_parse(const struct arg *const *tables, int argc, char **argv, char *error,
                size_t error_size);
 
-/* Writes one line per option, with its default, to `file`. */
+/* Writes one line per option, with its default and its bound, to `file`. */
 void args_help(const struct arg *const *tables, FILE *file);
 
 /* Whether the text or choice `value`, NULL if it was not given, is `word`. */

@@ -1,11 +1,14 @@
 #include "local/lib/program.h"
 #include "local/lib/cpus.h"
+#include "local/lib/file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 void program_error(const char *format, ...)
 {
@@ -45,17 +48,35 @@ static enum status answer_help(struct program *program, const struct arg *const 
     return HELPED;
 }
 
+void program_descriptors(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+            open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY); /* gets the number fd */
+}
+
+/* Where the option --fault stores its value; NULL: there is no such option. */
+static const char *const *fault_of(const struct arg *options)
+{
+    for (; options->kind != ARG_END; options++)
+        if (options->kind == ARG_CHOICE && strcmp(options->name, "fault") == 0)
+            return options->value;
+    return NULL;
+}
+
 enum status program_parse(struct program *program, int argc, char **argv,
                           const struct arg *options, bool speaks)
 {
     bool help = false;
     char error[512];
 
-    *program = (struct program){ .speaks = speaks, .format = "table" };
+    program_descriptors();
+    *program = (struct program){ .speaks = speaks, .format = "table", .options = options,
+                                  .fault = fault_of(options) };
     const struct arg common[] = {
         { "format", ARG_CHOICE, &program->format, "how results are written",
           .choices = "table|csv|json" },
-        { "output", ARG_TEXT, &program->output, "write results to this file, not to stdout" },
+        { "output", ARG_FILE, &program->output, "write results to this file, not to stdout" },
         { "help", ARG_FLAG, &help, "show this and end" },
         ARGS_END,
     };
@@ -114,6 +135,32 @@ static void heading(struct program *program, const struct setting *setting, cons
                 binding, setting->oversubscribed ? ", oversubscribed" : "", date);
 }
 
+/* The file of an option that was given, or NULL. */
+static const char *file_of(const struct arg *arg)
+{
+    const char *const name = arg->kind == ARG_FILE || arg->kind == ARG_INPUT
+                                 ? *(const char *const *)arg->value : NULL;
+
+    return name && *name ? name : NULL;
+}
+
+/* What one option writes another must not write, nor read. */
+static enum status check_files(const struct program *program)
+{
+    const struct arg output = { "output", ARG_FILE, (void *)(uintptr_t)&program->output, "" };
+
+    for (const struct arg *one = &output; one->kind != ARG_END;
+         one = one == &output ? program->options : one + 1)
+        for (const struct arg *other = program->options; other->kind != ARG_END; other++) {
+            const char *const written = one->kind == ARG_FILE ? file_of(one) : NULL;
+            const char *const taken = file_of(other);
+            if (other != one && written && taken && file_same(written, taken))
+                return program_usage(program, "--%s and --%s: both are the file %s: name two",
+                                     one->name, other->name, taken);
+        }
+    return PASS;
+}
+
 enum status program_begin(struct program *program, const struct setting *setting)
 {
     struct record *record = &program->record;
@@ -129,6 +176,8 @@ enum status program_begin(struct program *program, const struct setting *setting
         return program_usage(program, "--output %s: %s: name a file that can be written",
                              program->output, strerror(errno));
     }
+    if (check_files(program) != PASS)
+        return USAGE;
     describe_binding(binding, setting);
     strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
 
@@ -215,7 +264,7 @@ void program_note(struct program *program, const char *format, ...)
 void program_fault(struct program *program, const char *fault, bool right, const char *why)
 {
     if (fault && right)
-        program_note(program, "--fault %s does not strike: %s", fault, why);
+        snprintf(program->not_struck, sizeof program->not_struck, "%s", why);
 }
 
 FILE *program_text(const struct program *program)
@@ -223,19 +272,30 @@ FILE *program_text(const struct program *program)
     return program->report.format == REPORT_TABLE ? stdout : stderr;
 }
 
-enum status program_verdict(const struct program *program, bool right, const char *format, ...)
+enum status program_verdict(struct program *program, bool right, const char *format, ...)
 {
-    FILE *file = program_text(program);
+    char sentence[1024];
     va_list values;
 
-    if (program->speaks) {
-        fputs(right ? "PASS: " : "FAIL: ", file);
-        va_start(values, format);
-        vfprintf(file, format, values);
-        va_end(values);
-        fputc('\n', file);
-    }
+    va_start(values, format);
+    vsnprintf(sentence, sizeof sentence, format, values);
+    va_end(values);
+    if (program->speaks && right)
+        memcpy(program->passed, sentence, sizeof sentence);
+    else if (program->speaks)
+        fprintf(program_text(program), "FAIL: %s\n", sentence);
     return right ? PASS : FAIL;
+}
+
+static void print_passed(const struct program *program)
+{
+    FILE *file = program_text(program);
+
+    if (program->fault && *program->fault)
+        fprintf(file, "NOT STRUCK: --fault %s: %s\n", *program->fault, *program->not_struck
+                ? program->not_struck : "nothing that this run checks is different with it");
+    else
+        fprintf(file, "PASS: %s\n", program->passed);
 }
 
 int program_close(struct program *program, enum status status)
@@ -246,7 +306,9 @@ int program_close(struct program *program, enum status status)
         program_error("%s", error);
         program->lost = true;
     }
-    if (program->report.file && report_close(&program->report))
+    if (*program->passed && !program->lost && (status == PASS || status == STOPPED))
+        print_passed(program);
+    if (program->report.file && (status == PASS ? report_close : report_drop)(&program->report))
         tell_lost(program, program->output);
     if (program->speaks && (fflush(stdout) || ferror(stdout))) /* the verdict, --show */
         tell_lost(program, NULL);

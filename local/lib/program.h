@@ -24,6 +24,10 @@ struct program {
     struct report report;        /* open where `speaks`, from program_begin() on */
     struct record record;        /* program, version, setting, date: copy it and add the row's own */
     struct plot *plot;           /* --plot, from program_plot() on */
+    const struct arg *options;   /* the program's own */
+    const char *const *fault;    /* the value of the option --fault; NULL: there is none */
+    char not_struck[256];        /* why the fault made no difference */
+    char passed[1024];           /* the sentence behind PASS */
     bool lost;                   /* a part of the report did not arrive, and that was told */
 };
 
@@ -46,7 +50,15 @@ struct setting {
 enum status program_open(struct program *program, int argc, char **argv,
                          const struct arg *options, const size_t *workers);
 
-/* The two halves of program_open(), for mpi/lib/world. program_begin() only where it speaks. */
+/*
+ * Opens the null device for each of the descriptors 0 to 2 that is closed, or the next file or socket
+ * would be taken for it. The wrong way round, so that what is written to stdout fails as it would
+ * have, and is told. For mpi/lib/world, before MPI starts; program_open() does it itself.
+ */
+void program_descriptors(void);
+
+/* The two halves of program_open(), for mpi/lib/world. program_begin() only where it speaks; it
+ * refuses options (ARG_FILE, ARG_INPUT) that stand for one file, of which one is written. */
 enum status program_parse(struct program *program, int argc, char **argv,
                           const struct arg *options, bool speaks);
 enum status program_begin(struct program *program, const struct setting *setting);
@@ -67,19 +79,22 @@ void program_row(struct program *program, const struct record *record);
 void program_note(struct program *program, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* For a `fault` (NULL: none) whose run came out `right`: tells that it did not strike, and why. */
+/* For a `fault` (NULL: none) whose run came out `right`: why it did not strike. */
 void program_fault(struct program *program, const char *fault, bool right, const char *why);
 
 /* Where text for people goes that is no part of the report: stdout, unless records go there. */
 FILE *program_text(const struct program *program);
 
-/* Prints "PASS: sentence" or "FAIL: sentence", as `right` says, if this process speaks. Returns
- * PASS or FAIL. */
-enum status program_verdict(const struct program *program, bool right, const char *format, ...)
+/*
+ * The verdict, if this process speaks. A wrong one prints "FAIL: sentence" at once; a right one is
+ * kept, and program_close() prints it as the last line: "PASS: sentence", or where --fault was given
+ * "NOT STRUCK: why", because a mistake that changed nothing proves nothing. Returns PASS or FAIL.
+ */
+enum status program_verdict(struct program *program, bool right, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Closes the report. Returns the status for exit(): `status`, 0 for HELPED, FAIL if a part of the
- * report did not arrive. */
+/* Prints the verdict if `status` is PASS or STOPPED and nothing was lost, and closes the report. Returns the status for
+ * exit(): `status`, 0 for HELPED, FAIL if a part of the report did not arrive. */
 int program_close(struct program *program, enum status status);
 
 #endif

@@ -68,7 +68,7 @@ static const struct arg options[] = {
     { "count", ARG_RANGE, &opt.count, "elements of 8 bytes in all" },
     { "root", ARG_INT, &opt.root, "rank that holds the whole array" },
     { "seed", ARG_SIZE, &opt.seed, "other elements" },
-    { "input", ARG_TEXT, &opt.input, "scatter the bytes of this file instead" },
+    { "input", ARG_INPUT, &opt.input, "scatter the bytes of this file instead" },
     { "in-place", ARG_FLAG, &opt.in_place,
       "the root's block stays in the array (always with --input)" },
     { "show", ARG_FLAG, &opt.show, "print the array before and the blocks after" },
@@ -146,9 +146,8 @@ static void make_fault(struct scatter *s, uint64_t total, uint64_t bytes)
         if (s->all && strikes)
             ((unsigned char *)s->all)[bytes / 2] ^= 1;
     }
-    if (!strikes)
-        program_note(&w->program, "--fault %s does not strike: %s", opt.fault,
-                     bytes ? "nothing is left over" : "there is nothing to scatter");
+    program_fault(&w->program, opt.fault, !strikes,
+                  bytes ? "nothing is left over" : "there is nothing to scatter");
 }
 
 static const uint64_t guard = UINT64_C(0xdeadbeefdeadbeef);

@@ -339,7 +339,7 @@ static enum status run_variants(struct world *w)
     if (!verdict.right)
         return program_verdict(&w->program, false, "%s", verdict.wrong);
     if (arg_is(opt.fault, "corrupt"))
-        program_note(&w->program, "--fault corrupt does not strike: there is no element");
+        program_fault(&w->program, opt.fault, true, "there is no element");
     if (w->size == 1)
         return program_verdict(&w->program, true, "1 rank: nobody to disagree with; its own data "
                                "and sum are right");
@@ -363,10 +363,10 @@ static enum status run_fault(struct world *w, const struct way *fault)
     if (!verdict.right)
         return program_verdict(&w->program, false, "%s: --fault %s struck, and no call failed",
                                verdict.wrong, fault->name);
-    return program_verdict(&w->program, true, "--fault %s does not strike: %s", fault->name,
-                           opt.count == 0 ? "there is nothing to wait for"
-                                          : "data and sum are right all the same, by luck with "
-                                            "this library and --count");
+    program_fault(&w->program, opt.fault, true, opt.count == 0
+                  ? "there is nothing to wait for"
+                  : "data and sum are right all the same, by luck with this library and --count");
+    return program_verdict(&w->program, true, "data and sum are right");
 }
 
 static enum status run(struct world *w)
@@ -376,8 +376,7 @@ static enum status run(struct world *w)
             continue;
         if (w->size > 1)
             return run_fault(w, &faults[i]);
-        program_note(&w->program, "--fault %s does not strike: 1 rank has nobody to disagree with",
-                     opt.fault);
+        program_fault(&w->program, opt.fault, true, "1 rank has nobody to disagree with");
     }
     return run_variants(w);
 }

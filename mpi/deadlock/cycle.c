@@ -464,7 +464,7 @@ static enum status run_faults(struct world *w)
 {
     struct verdict verdict = { .right = true };
     size_t bytes = opt.bytes.from;
-    char sizes[64];
+    char sizes[64], why[128];
 
     do
         verdict = verdict_both(verdict, run_fault(w, bytes));
@@ -472,10 +472,10 @@ static enum status run_faults(struct world *w)
 
     if (!verdict.right)
         return program_verdict(&w->program, false, "%s", verdict.wrong);
-    return program_verdict(&w->program, true,
-                           "--fault %s does not strike at %s bytes: safe here only "
-                           "thanks to buffering; --send synchronous shows it",
-                           opt.fault, range_text(&opt.bytes, sizes));
+    snprintf(why, sizeof why, "%s bytes are safe here only thanks to buffering; --send synchronous "
+             "shows it", range_text(&opt.bytes, sizes));
+    program_fault(&w->program, opt.fault, true, why);
+    return program_verdict(&w->program, true, "every byte arrived");
 }
 
 static enum status check_options(struct world *w)

@@ -397,9 +397,8 @@ static enum status run(struct world *w)
     clear_table(&t);
     if (!verdict.right)
         return program_verdict(&w->program, false, "%s", verdict.wrong);
-    if (opt.fault)
-        program_note(&w->program, "--fault %s does not strike: %s", opt.fault,
-                     w->size == 1 ? "1 rank shares no fork" : "nobody eats");
+    program_fault(&w->program, opt.fault, true,
+                  w->size == 1 ? "1 rank shares no fork" : "nobody eats");
     if (w->size == 1)
         return program_verdict(&w->program, true, "1 rank: it shares no fork, and ate %zu times in "
                                "each of %" PRIu64 " dinners", opt.meals, t.dinners);

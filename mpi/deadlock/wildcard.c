@@ -305,8 +305,7 @@ static enum status run_ways(struct world *w)
     }
     if (!verdict.right)
         return program_verdict(&w->program, false, "%s", verdict.wrong);
-    if (opt.fault)
-        program_note(&w->program, "--fault %s does not strike: no message was sent", opt.fault);
+    program_fault(&w->program, opt.fault, true, "no message was sent");
     if (w->size == 1)
         return program_verdict(&w->program, true, "1 rank: nobody to ask, no message was sent");
     return program_verdict(&w->program, true, "%zu round%s in %d way%s: every message taken by the "
@@ -321,9 +320,10 @@ static enum status run_mistake(struct world *w)
 
     if (!verdict.right)
         return program_verdict(&w->program, false, "%s", verdict.wrong);
-    return program_verdict(&w->program, true, "--fault %s does not strike: %s", opt.fault,
-                           w->size < 3 ? "messages from one rank do not overtake each other"
-                                       : "no answer came before another rank's result");
+    program_fault(&w->program, opt.fault, true,
+                  w->size < 3 ? "messages from one rank do not overtake each other"
+                              : "no answer came before another rank's result");
+    return program_verdict(&w->program, true, "every message was taken by its receive");
 }
 
 int main(int argc, char **argv)

@@ -45,6 +45,16 @@ pasted() {
     [[ $'\n'$output == *$'\n'"PASS: "* ]]
 }
 
+# runs_bound NAME: a loop of that name runs in the session, bound to one CPU
+runs_bound() {
+    # shellcheck disable=SC2016  # expanded inside
+    in_session sh -c 'for p in $(pgrep -f "$0\$"); do
+            grep -q "^State:.R" "/proc/$p/status" &&
+                grep -qx "Cpus_allowed_list:.[0-9]*" "/proc/$p/status" && exit
+        done 2>/dev/null
+        exit 1' "$1"
+}
+
 @test "mpirun: all threads of a rank on one core" {
     wrong "rank 0: 2 threads share 1 core, while 1 core of this node is idle" \
         env OMP_NUM_THREADS=2 mpirun -n 1 "$affinity"
@@ -59,7 +69,7 @@ pasted() {
 
 @test "mpirun: two jobs on the same core" {
     in_session mpirun -n 1 --bind-to core sh -c 'while :; do :; done' busy-job 3>&- &
-    sleep 2
+    until_true runs_bound busy-job
     wrong "other jobs run on cores of this one: sh (process " mpirun -n 1 --bind-to core "$affinity"
     pasted ""
     in_session pkill -f busy-job
@@ -76,7 +86,8 @@ pasted() {
     # shellcheck disable=SC2016  # expanded inside
     wrong "other jobs run on cores of this one: sh (process " salloc -Q -n 2 bash -c '
         srun --exact -n 1 -c 1 --cpu-bind=cores sh -c "while :; do :; done" "busy-$$" &
-        sleep 2
+        until p=$(pgrep -f "^sh -c while.* busy-$$\$") &&
+            grep -qx "Cpus_allowed_list:.[0-9]*" "/proc/$p/status"; do sleep 0.1; done
         output=$(srun --overlap -n 1 -c 1 --cpu-bind=map_cpu:0 "$0") status=$?
         echo "$output"
         echo "--- the cure ---"

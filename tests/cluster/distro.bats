@@ -49,13 +49,13 @@ need_distro() {
     run --separate-stderr "$distro" trixie bash -c '
         echo "$PWD, process $$ or less, Debian $(cat /etc/debian_version)"
         echo "$(ls / | wc -l) $(git status --short 2>&1 | head -n 1)"
-        cmp README.md - && sleep 1000 & exit 7' <README.md
+        cmp README.md - && sleep 98765 & exit 7' <README.md
     echo "$output"
     [ "$status" = 7 ]
     [[ ${lines[0]} == "/srv/lockstep, process "*"Debian 13"* ]]
     after=$(sort /proc/self/mountinfo)
     [ "$before" = "$after" ]
-    run ! pgrep -f "^sleep 1000$"
+    run ! pgrep -f "^sleep 98765$"
 }
 
 @test "kill -9 leaves no process and no mount; the next run clears what it had on the disk" {

@@ -27,12 +27,10 @@ says() {
 }
 
 @test "no false alarm: login node, a job of one node, four nodes, a step" {
-    local began=$SECONDS
     run in_session "$doctor" --skip sharing,shm
     echo "$output"
     [ "$status" = 0 ]
     [[ $output != *warn* && $output != *FAIL* ]]
-    [ $((SECONDS - began)) -le 15 ]
     run in_session salloc --quiet -N 1 "$doctor" --skip sharing,shm
     echo "$output"
     [[ $status = 0 && $output != *warn* && $output != *FAIL* ]]

@@ -37,7 +37,7 @@ column() {
     need_program build-mpich/mpi/collective/scatter
     # It may hang in MPI_Finalize across nodes (finalize_together in mpi/lib/world.c makes that rare).
     for _ in 1 2 3; do
-        SESSION_LIMIT=20 LOCKSTEP_BUILD=build-mpich \
+        SESSION_LIMIT=100 LOCKSTEP_BUILD=build-mpich \
             run in_session jobs/launch -n 6 scatter --count 1001 --seconds 0.2
         echo "$output"
         [ "$status" = 124 ] || break
@@ -148,7 +148,7 @@ near() {
 }
 
 @test "without --rate and --clock there is no limit and no shift" {
-    run timeout 60 tests/cluster/hosts --hosts 2 -- sh -c \
+    run limited tests/cluster/hosts --hosts 2 -- sh -c \
         'tc qdisc show dev eth0; readlink /proc/self/ns/time' 3>&-
     echo "$output"
     [ "$status" = 0 ]
@@ -159,13 +159,13 @@ near() {
 # ---- the script ----
 
 @test "the exit status is the command's" {
-    run timeout 60 tests/cluster/hosts -n 1 -- sh -c 'exit 33' 3>&-
+    run limited tests/cluster/hosts -n 1 -- sh -c 'exit 33' 3>&-
     [ "$status" = 33 ]
 }
 
 @test "nothing is left behind" {
     # shellcheck disable=SC2016  # expanded on the host
-    run timeout 60 tests/cluster/hosts -n 2 -- sh -c '
+    run limited tests/cluster/hosts -n 2 -- sh -c '
         sleep 1000 >/dev/null 2>&1 &
         readlink /proc/self/ns/pid
         dirname "$CLUSTER_RSH"' 3>&-
@@ -191,14 +191,14 @@ start_and_kill() {
         mv "$0.new" "$0"
         sleep 1000' "$told" 3>&- &
     local script=$!
-    wait_until 60 test -e "$told"
+    until_true test -e "$told"
     local namespace directory
     read -r namespace directory <"$told"
     [ "$(processes_of "$namespace")" -gt 2 ]
 
     kill "-$1" "$script"
     wait "$script" || :
-    wait_until 30 is_empty "$namespace"
+    until_true is_empty "$namespace"
     if [ "$1" = KILL ]; then
         rm -r "$directory"
     else

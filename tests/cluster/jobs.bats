@@ -90,7 +90,7 @@ is_verified() {
     local name args
     while read -r name args; do
         # shellcheck disable=SC2086  # words
-        run timeout 60 "$jobs/$name.sh" $args
+        run limited "$jobs/$name.sh" $args
         echo "$name: $output"
         [ "$status" = 0 ]
         is_verified

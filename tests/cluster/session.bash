@@ -10,6 +10,8 @@
 # costs a few milliseconds, where a cluster for each test would cost a second.
 
 session_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+# shellcheck source=tests/wait.bash
+. "$session_root/tests/wait.bash"
 
 # session_start slurm|hosts [OPTION]...: brings the cluster up. Where that is not possible the
 # reason is kept, and session_setup skips each test with it.
@@ -41,7 +43,7 @@ session_start() {
 session_stop() {
     [ -n "$SESSION_PID" ] || return 0
     kill "$SESSION_STARTER"
-    wait_until 30 session_ended
+    until_true session_ended
 }
 
 session_ended() {
@@ -54,7 +56,8 @@ session_setup() {
 }
 
 # in_session COMMAND...: runs it in the cluster, in the current directory, with what the cluster
-# sets in the environment on top of the test's own; SESSION_LIMIT seconds at most (default 120).
+# sets in the environment on top of the test's own; SESSION_LIMIT seconds at most, if that is set,
+# else as long as only a hang takes.
 in_session() {
     local variable cluster=()
     while IFS= read -r -d '' variable; do
@@ -63,7 +66,7 @@ in_session() {
         esac
     done <"/proc/$SESSION_PID/environ"
     # shellcheck disable=SC2016  # expanded by the shell inside
-    timeout --kill-after=5 "${SESSION_LIMIT:-120}" \
+    hang_secs=${SESSION_LIMIT:-$hang_secs} limited \
         nsenter --target "$SESSION_PID" --all --root --preserve-credentials -- \
         env "${cluster[@]}" sh -c 'cd "$0" && exec "$@"' "$PWD" "$@" 3>&-
 }
@@ -76,16 +79,6 @@ processes_of() {
         [ "$(readlink "$process/ns/pid" 2>/dev/null)" != "$1" ] || count=$((count + 1))
     done
     echo "$count"
-}
-
-# wait_until LIMIT COMMAND...: until the command succeeds; fails after LIMIT seconds.
-wait_until() {
-    local deadline=$((SECONDS + $1))
-    shift
-    until "$@"; do
-        [ $SECONDS -lt $deadline ] || return 1
-        sleep 0.1
-    done
 }
 
 # ---- programs ----
@@ -118,11 +111,11 @@ run_job() {
 run_mpich_job() {
     for _ in 1 2 3; do
         submit_job "$@"
-        if SESSION_LIMIT=30 job_ends; then
+        if SESSION_LIMIT=100 job_ends; then
             read_job
             return
         fi
-        in_session timeout 20 scancel "$job"
+        in_session scancel "$job"
         job_ends
     done
     return 1
@@ -144,14 +137,14 @@ wait_for_job() {
 # longer and longer intervals.
 job_ends() {
     # shellcheck disable=SC2016  # expanded by the shell inside
-    in_session sh -c 'while [ -n "$(timeout 10 squeue -h -j "$0" 2>/dev/null)" ]; do
+    in_session sh -c 'while [ -n "$(squeue -h -j "$0" 2>&1)" ]; do
         sleep 0.1
     done' "$job"
 }
 
 read_job() {
     local record
-    record=$(in_session timeout 10 scontrol --oneliner show job "$job")
+    record=$(in_session scontrol --oneliner show job "$job")
     state=$(field JobState "$record")
     exit_code=$(field ExitCode "$record")
     output=$(cat "$BATS_TEST_TMPDIR/job-$job.out")

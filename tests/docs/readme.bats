@@ -3,6 +3,8 @@
 # follows. What installs packages or runs the tests again is only looked at (make -n); what
 # submits to Slurm is run by tests/cluster/slurm.bats.
 
+load ../wait
+
 setup() {
     cd "$BATS_TEST_DIRNAME/../.." || exit
     commands=$(sed -n '/^```console/,/^```/s/^\$ //p' README.md)
@@ -24,7 +26,7 @@ setup() {
         if [[ $line = export* ]]; then
             eval "$line"
         else
-            timeout 100 bash -c "$line" </dev/null || status=$?
+            limited bash -c "$line" </dev/null || status=$?
         fi
         [ "$status" = "$wanted" ]
     done <<<"$commands"

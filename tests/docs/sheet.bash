@@ -2,8 +2,11 @@
 # the S of `# status S` behind it, and prints the lines that stand under it, in that order. `...` in such
 # a line stands for anything; lines of output that the text does not show may stand between.
 
+# shellcheck source=tests/wait.bash
+. "${BASH_SOURCE[0]%/*}/../wait.bash"
+
 # in_place COMMAND...: where the commands of a text run; a test may define another place.
-in_place() { "$@"; }
+in_place() { limited "$@"; }
 
 # "a ... b" as a pattern of the shell, in which nothing else is special
 pattern_of() {
@@ -20,7 +23,7 @@ run_command() {
         printed=
         return
     fi
-    printed=$(in_place timeout 60 bash -c "$1" 2>&1 </dev/null) || status=$?
+    printed=$(in_place bash -c "$1" 2>&1 </dev/null) || status=$?
     echo "$printed"
     [ "$status" = "$wanted" ] || {
         echo "status $status, the sheet says $wanted"

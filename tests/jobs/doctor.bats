@@ -182,7 +182,6 @@ mixed ~ no:mpirun ~ skip *there is no mpirun
 built ~ ompi4 ~ ok *linked to openmpi
 built ~ ompi4 links=mpich ~ FAIL *linked to mpich, mpirun is that of openmpi*> module load mpich
 built ~ debian links=mpich ~ note *jobs/launch takes the right one
-built ~ ompi4 links=lost ~ FAIL *does not find libmpi.so.40*> module load
 built ~ ompi4 LOCKSTEP_BUILD=/no/such ~ skip
 level ~ ompi4 ~ ok *MPI_THREAD_MULTIPLE
 level ~ ompi4 level=1 ~ warn *MPI_THREAD_FUNNELED was given*> jobs/launch stencil
@@ -376,21 +375,19 @@ END
 
 # really VERDICT CHECK PATTERN COMMAND...
 really() {
-    run timeout 60 "${@:4}"
+    run limited "${@:4}"
     echo "$output"
     # shellcheck disable=SC2053
     [[ $output == "$(printf '%-4s  %-13s' "$1" "$2")"*$3* ]]
 }
 
-@test "this machine: no false alarm, within 15 s, nothing left behind" {
+@test "this machine: no false alarm, nothing left behind" {
     command -v mpirun >/dev/null || skip "there is no mpirun"
-    local before=$SECONDS
     cd "$BATS_TEST_TMPDIR"
-    TMPDIR=$BATS_TEST_TMPDIR run timeout 60 "$jobs/doctor" --skip sharing,yield,shm,tmpdir
+    TMPDIR=$BATS_TEST_TMPDIR run limited "$jobs/doctor" --skip sharing,yield,shm,tmpdir
     echo "$output"
     [ "$status" = 0 ]
     [[ $output != *warn* && $output != *FAIL* ]]
-    [ $((SECONDS - before)) -le 15 ]
     [ -z "$(find "$BATS_TEST_TMPDIR" -name 'doctor.*')" ]
 }
 
@@ -401,7 +398,7 @@ really() {
     chmod 755 "$open"
     cp -r "$jobs" "$open"
     # shellcheck disable=SC2016
-    run timeout 60 setpriv --reuid nobody --clear-groups env HOME=/tmp TMPDIR=/tmp \
+    run limited setpriv --reuid nobody --clear-groups env HOME=/tmp TMPDIR=/tmp \
         sh -c 'cd "$0" && jobs/doctor --skip sharing,yield,shm' "$open"
     rm -rf "$open"
     echo "$output"
@@ -410,7 +407,9 @@ really() {
     [[ $output == *"ok    root "* ]]
 }
 
-loop_is_busy() { ps -eo pcpu=,args= | awk '$1 > 60 && /while :; do :; done/ { found = 1 } END { exit !found }'; }
+on_its_core() { [ "$(ps -o args= -p "$loop")" = "sh -c while :; do :; done" ]; }
+loop_is_busy() { ps -o pcpu= -p "$loop" | awk '{ exit !($1 > 60) }'; }
+teardown() { [ -z "${loop:-}" ] || kill "$loop"; }
 
 @test "this machine, with causes planted" {
     command -v mpirun.openmpi >/dev/null || skip "there is no Open MPI"
@@ -434,12 +433,14 @@ loop_is_busy() { ps -eo pcpu=,args= | awk '$1 > 60 && /while :; do :; done/ { fo
             "$jobs/doctor" --only binding
     fi
     # another program on the core that mpirun begins with; where more are busy, root's goes first
-    nice -n -19 taskset -c 0 timeout 30 sh -c 'while :; do :; done' 2>/dev/null 3>&- &
-    for _ in {1..100}; do loop_is_busy && break || sleep 0.1; done
-    if [ "$(id -u)" = 0 ] || loop_is_busy; then
+    nice -n -19 taskset -c 0 sh -c 'while :; do :; done' 2>/dev/null 3>&- &
+    loop=$!
+    if until_true on_its_core && [ "$(ps -o ni= -p "$loop")" = -19 ]; then
+        until_true loop_is_busy
         really warn sharing "another program is busy" "$jobs/doctor" --only sharing
     fi
-    kill $!
+    kill "$loop"
+    loop=
     if command -v mpiexec.mpich >/dev/null; then
         # shellcheck disable=SC2016
         printf '%s\n' '#!/bin/sh' 'exec mpiexec.mpich "$@"' >mpirun

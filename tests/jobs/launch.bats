@@ -4,6 +4,7 @@
 
 bats_require_minimum_version 1.5.0
 load machine
+load ../wait
 
 setup() {
     tree "$BATS_TEST_TMPDIR/tree"
@@ -312,7 +313,7 @@ END
     [ "$(nproc)" -gt 1 ] || skip "one CPU"
     local policy ranks
     for policy in compact spread; do
-        run --separate-stderr timeout 60 "$launch" -n 2 -t 1 --place "$policy" pin/affinity \
+        run --separate-stderr limited "$launch" -n 2 -t 1 --place "$policy" pin/affinity \
             --allow-others --format csv
         echo "$output $stderr"
         [ "$status" = 0 ]
@@ -337,14 +338,14 @@ END
     # shellcheck disable=SC2016
     printf '%s\n\t%s\n\t%s\n' 'build/local/thread/first: local/thread/first.c' \
         '@mkdir -p $(@D) && ! grep -q broken $<' '@cp $< $@ && chmod +x $@' >"$tree/Makefile"
-    run timeout 60 "$tree/jobs/launch" --make first
+    run limited "$tree/jobs/launch" --make first
     echo "$output"
     [ "$status" = 0 ]
     [[ $output == *new* && $output == *"# job none on "*", commit "* ]]
     # older than its source, which cannot be built
     echo broken >"$tree/local/thread/first.c"
     touch -d '1 hour ago' "$tree/build/local/thread/first"
-    run timeout 60 "$tree/jobs/launch" --make first
+    run limited "$tree/jobs/launch" --make first
     echo "$output"
     [ "$status" = 2 ]
     [[ $output == *"first is older than its source, and cannot be built here"* ]]
@@ -354,11 +355,11 @@ END
     mkdir "$tree/bin"
     printf '%s\n' '#!/bin/sh' 'exit 127' >"$tree/bin/make"
     chmod +x "$tree/bin/make"
-    PATH=$tree/bin:$PATH run timeout 60 "$tree/jobs/launch" --make first
+    PATH=$tree/bin:$PATH run limited "$tree/jobs/launch" --make first
     [ "$status" = 0 ]
     [[ $output == *"make failed here"*new* ]]
     rm -r "$tree/build"
-    PATH=$tree/bin:$PATH run timeout 60 "$tree/jobs/launch" --make first
+    PATH=$tree/bin:$PATH run limited "$tree/jobs/launch" --make first
     [ "$status" = 2 ]
     [[ $output == *"first cannot be built here"* ]]
 }
@@ -392,7 +393,7 @@ compile() { # FAMILY: a program that says its rank, then sleeps, fails, or ends
     "mpicc.$1" -o "$ranks" "$BATS_TEST_DIRNAME/ranks.c"
 }
 
-launch() { timeout -k 5 60 "$root/jobs/launch" "$@"; }
+launch() { limited "$root/jobs/launch" "$@"; }
 
 # A line once shown can be pasted: it is run by the shell, and gives the same.
 runs() { # FAMILY
@@ -409,32 +410,25 @@ runs() { # FAMILY
     done
     run launch -n 2 "ranks-$1" fail
     [ "$status" = 3 ]
-    run --separate-stderr timeout 60 bash -c "$(launch --dry-run -n 2 -t 2 "ranks-$1")"
+    run --separate-stderr limited bash -c "$(launch --dry-run -n 2 -t 2 "ranks-$1")"
     [[ $status = 0 && $output == *"rank 1 of 2, LOCKSTEP_RANKS=2, OMP_NUM_THREADS=2"* ]]
 }
 
 # Ranks hold on until killed; the name of the program is this test's alone.
 ends_on() { # FAMILY SIGNAL
-    local pid status=0 tries
+    local pid status=0
     compile "$1"
     "$root/jobs/launch" -n 3 "ranks-$1" sleep >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
     pid=$!
-    for ((tries = 0; tries < 200; tries++)); do
-        [ "$(grep -c '^rank' "$BATS_TEST_TMPDIR/out")" = 3 ] && break
-        sleep 0.1
-    done
-    [ "$tries" -lt 200 ]
+    until_true all_speak
     kill -s "$2" "$pid"
     wait "$pid" || status=$?
     # Hydra's own status after a signal differs from run to run, and may be 0.
     [ "$status" != 0 ] || [ "$1 $2" != "openmpi TERM" ]
-    for ((tries = 0; tries < 100; tries++)); do
-        pgrep -f "^$ranks " >/dev/null || return 0
-        sleep 0.1
-    done
-    pgrep -af "^$ranks " >&2
-    return 1
+    until_true none_left
 }
+all_speak() { [ "$(grep -c '^rank' "$BATS_TEST_TMPDIR/out")" = 3 ]; }
+none_left() { ! pgrep -af "^$ranks "; }
 
 @test "Open MPI: 1, 2 and 5 ranks, status 3, the line pasted" { runs openmpi; }
 @test "MPICH: 1, 2 and 5 ranks, status 3, the line pasted" { runs mpich; }
@@ -447,7 +441,7 @@ ends_on() { # FAMILY SIGNAL
     compile mpich
     command -v mpirun.openmpi >/dev/null || skip "there is no mpirun.openmpi"
     machine
-    ln -sf "$(command -v ldd)" "$bin/ldd"
+    ln -sf "$(command -v readelf)" "$bin/readelf"
     ln -s "$(command -v mpirun.openmpi)" "$bin/mpirun"
     run on_machine "$root/jobs/launch" -n 2 "$ranks"
     [ "$status" = 2 ]
@@ -463,9 +457,10 @@ ends_on() { # FAMILY SIGNAL
     printf '#!/bin/sh\nkill -s USR1 $$\n' >"$root/build/local/thread/queue"
     run bash -c "'$root/jobs/launch' queue; exit \$?"
     [ "$status" = 138 ]
-    printf '#!/bin/sh\ntrap "exit 9" USR2\nsleep 5 & wait\n' >"$root/build/local/thread/queue"
-    "$root/jobs/launch" queue 3>&- &
-    sleep 1
+    printf '#!/bin/sh\ntrap "exit 9" USR2\n: >"$1"\nwhile :; do sleep 0.1; done\n' \
+        >"$root/build/local/thread/queue"
+    "$root/jobs/launch" queue "$BATS_TEST_TMPDIR/trapped" 3>&- &
+    until_true test -e "$BATS_TEST_TMPDIR/trapped"
     kill -s USR2 $!
     status=0
     wait $! || status=$?

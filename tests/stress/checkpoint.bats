@@ -41,7 +41,7 @@ measure_steps() {
 
 # The bits that it must come to, by another number of ranks.
 undisturbed() {
-    timeout 900 "$jobs/launch" -n 2 stencil/stencil "${field[@]}" --threads 1 --steps "$steps" \
+    limited "$jobs/launch" -n 2 stencil/stencil "${field[@]}" --threads 1 --steps "$steps" \
         --checkpoint "$BATS_TEST_TMPDIR/undisturbed"
 }
 
@@ -65,7 +65,7 @@ undisturbed() {
     measure_steps 40
     submit_job -N 3 --time=10 "$jobs/checkpoint.sh" "${field[@]}" --threads 3 --steps "$steps" \
         --checkpoint-every 100
-    wait_until 120 test -e "checkpoint-$job"
+    until_true test -e "checkpoint-$job"
     sleep 5
     lost=$(in_session scontrol show hostnames "$(in_session squeue -h -j "$job" -o %N)" | sed -n 2p)
     saved=$(step_of "checkpoint-$job")

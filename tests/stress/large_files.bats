@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # Files past what an int can count, and no more memory than the blocks need.
 
+load ../wait
+
 setup() {
     cd "$BATS_TEST_DIRNAME/../.." || exit
     [ -x "${LOCKSTEP_BUILD:-build}/mpi/collective/scatter" ] || skip "there is no MPI here"
@@ -15,7 +17,7 @@ scatter_file() {
     [ "$available" -gt $((2 * $2 + 1)) ] || skip "$((2 * $2 + 1)) GiB of memory are needed"
     head -c "$2G" /dev/urandom >"$file"
     [ "$(stat -c %s "$file")" = "$bytes" ]
-    timeout 300 jobs/launch -n "$ranks" scatter --input "$file" --show | tee "$BATS_TEST_TMPDIR/out"
+    limited jobs/launch -n "$ranks" scatter --input "$file" --show | tee "$BATS_TEST_TMPDIR/out"
     grep "^PASS: $bytes bytes of $file, each arrived exactly once on $ranks rank" \
         "$BATS_TEST_TMPDIR/out"
     awk -v file="$bytes" -v block="$block" '

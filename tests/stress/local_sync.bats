@@ -2,6 +2,8 @@
 # Threads and processes that wait for one another: 200 times each, on a machine that is busy with
 # something else, without a hang and without a wrong result.
 
+load ../wait
+
 setup() {
     cd "$BATS_TEST_DIRNAME/../.." || exit
     build=${LOCKSTEP_BUILD:-build}
@@ -21,7 +23,7 @@ repeat() {
     local number status
     for number in $(seq 200); do
         status=0
-        timeout -k 5 60 "$build/local/$1" "${@:2}" >"$BATS_TEST_TMPDIR/output" 2>&1 || status=$?
+        limited "$build/local/$1" "${@:2}" >"$BATS_TEST_TMPDIR/output" 2>&1 || status=$?
         [ "$status" = 0 ] || {
             echo "$*: run $number ended with $status:"
             cat "$BATS_TEST_TMPDIR/output"

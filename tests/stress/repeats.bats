@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # What happens once in many runs, or on a machine that is busy with something else.
 
+load ../wait
+
 setup() {
     cd "$BATS_TEST_DIRNAME/../.." || exit
     build=${LOCKSTEP_BUILD:-build}
@@ -15,24 +17,22 @@ teardown() {
 
 @test "a rank killed at any moment, also in MPI_Init and MPI_Finalize: status not 0, nobody left" {
     for tenths in 0 1 2 3 4 5 6 7 8 9 10 12 15; do
-        timeout -k 5 60 jobs/launch -n 4 "$scatter" --count 1M --seconds 30 >/dev/null 2>&1 &
+        limited jobs/launch -n 4 "$scatter" --count 1M --seconds 1e6 --iterations 100M >/dev/null 2>&1 &
         sleep "$(printf '%d.%d' $((tenths / 10)) $((tenths % 10)))"
         victim=
-        for _ in $(seq 100); do
-            victim=$(pgrep -f "^$scatter --count" | tail -n 1)
-            [ -z "$victim" ] || break
-            sleep 0.05
-        done
+        until_true has_started
         kill -KILL "$victim"
         status=0
         wait $! || status=$?
         echo "killed after 0.1 x $tenths s: status $status"
         [ "$status" != 0 ]
         [ "$status" != 124 ]
-        sleep 0.5
-        ! pgrep -fa "^$scatter"
+        until_true none_left
     done
 }
+
+has_started() { victim=$(pgrep -f "^$scatter --count" | tail -n 1) && [ -n "$victim" ]; }
+none_left() { ! pgrep -fa "^$scatter"; }
 
 @test "the same result on a busy machine, at many rank counts" {
     busy=()
@@ -41,11 +41,11 @@ teardown() {
         busy+=($!)
     done
     for ranks in 1 2 3 4 6 9 12 16; do
-        timeout 120 jobs/launch -n "$ranks" "$scatter" --count 0:1M --seconds 0.05 |
+        limited jobs/launch -n "$ranks" "$scatter" --count 0:1M --seconds 0.05 |
             grep "^PASS: 0 to 1048576 elements, each in its place on $ranks rank"
     done
 }
 
 @test "a barrier that is waited at a million times by more threads than cores" {
-    timeout 120 "$build/local/thread/barrier" --workers 9 --phases 100000 --variant all
+    limited "$build/local/thread/barrier" --workers 9 --phases 100000 --variant all
 }

@@ -1,13 +1,15 @@
 #!/usr/bin/env bats
 # Many ranks under SimGrid: what takes too long for every check.
 
+load ../wait
+
 setup() {
     cd "$BATS_TEST_DIRNAME/../.." || return
     command -v smpicc >/dev/null || skip "smpicc is missing: make deps simulate"
 }
 
 simulate() {
-    timeout 120 jobs/simulate "$@"
+    limited jobs/simulate "$@"
 }
 
 @test "every algorithm is right at 256 ranks, and the quick ones at 1000" {

@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # A window that has no room in /dev/shm is refused in words, where MPI alone would end by SIGBUS.
 
+load ../../wait
+
 setup() {
     cd "$BATS_TEST_DIRNAME/../../.." || exit
     unshare -rm true 2>/dev/null || skip "no namespace can be made here"
@@ -9,11 +11,11 @@ setup() {
 with_shm() { # with_shm SIZE COMMAND...: in a /dev/shm of that size
     local size=$1
     shift
-    unshare -rm sh -c 'mount -t tmpfs -o size='"$size"' none /dev/shm && exec "$@"' - "$@"
+    limited unshare -rm sh -c 'mount -t tmpfs -o size='"$size"' none /dev/shm && exec "$@"' - "$@"
 }
 
 start() { # start SIZE BUILD PROGRAM ARGS...
-    LOCKSTEP_BUILD=$2 run with_shm "$1" timeout 60 jobs/launch -n 2 "${@:3}" --seconds 0.01
+    LOCKSTEP_BUILD=$2 run with_shm "$1" jobs/launch -n 2 "${@:3}" --seconds 0.01
     echo "$output"
 }
 

@@ -42,10 +42,10 @@ static const struct row {
     { "--number,0", "number=0" },
     { "--number,-2147483648", "number=-2147483648" },
     { "--number,2147483647", "number=2147483647" },
-    { "--number,2147483648", "!--number 2147483648: too large: give a smaller number" },
+    { "--number,2147483648", "!--number 2147483648: too large: the most is 2147483647" },
     { "--number,-2147483649", "!--number -2147483649: too small: give a larger number" },
     { "--number,99999999999999999999",
-      "!--number 99999999999999999999: too large: give a smaller number" },
+      "!--number 99999999999999999999: too large: the most is 2147483647" },
     { "--number,", "!--number : not a number: give a whole number" },
     { "--number,4x", "!--number 4x: not a number: give a whole number" },
     { "--number, 4", "!--number  4: not a number: give a whole number" },
@@ -57,15 +57,18 @@ static const struct row {
     { "--size,3K", "size=3072" },
     { "--size,3m", "size=3145728" },
     { "--size,2G", "size=2147483648" },
-    { "--size,18446744073709551615", "size=18446744073709551615" },
-    { "--size,17179869183G", "size=18446744072635809792" },
-    { "--size,18014398509481983K", "size=18446744073709550592" },
+    { "--size,1152921504606846976", "size=1152921504606846976" },
+    { "--size,1073741824G", "size=1152921504606846976" },
+    { "--size,1152921504606846977",
+      "!--size 1152921504606846977: too large: the most is 1152921504606846976" },
+    { "--size,1125899906842625K",
+      "!--size 1125899906842625K: too large: the most is 1152921504606846976" },
     { "--size,18446744073709551616",
-      "!--size 18446744073709551616: too large: give a smaller number" },
-    { "--size,17179869184G", "!--size 17179869184G: too large: give a smaller number" },
-    { "--size,17592186044416M", "!--size 17592186044416M: too large: give a smaller number" },
+      "!--size 18446744073709551616: too large: the most is 1152921504606846976" },
+    { "--size,17179869184G", "!--size 17179869184G: too large: the most is 1152921504606846976" },
+    { "--size,17592186044416M", "!--size 17592186044416M: too large: the most is 1152921504606846976" },
     { "--size,18014398509481984K",
-      "!--size 18014398509481984K: too large: give a smaller number" },
+      "!--size 18014398509481984K: too large: the most is 1152921504606846976" },
     { "--size,", "!--size : not a size: give a whole number, K, M or G may follow" },
     { "--size,-1", "!--size -1: not a size: give a whole number, K, M or G may follow" },
     { "--size,+1", "!--size +1: not a size: give a whole number, K, M or G may follow" },
@@ -81,6 +84,8 @@ static const struct row {
     { "--size,--flag", "!--size --flag: not a size: give a whole number, K, M or G may follow" },
     { "--least,4", "least=4" },
     { "--least,3", "!--least 3: too small: the least is 4" },
+    { "--least,8K", "least=8192" },
+    { "--least,8193", "!--least 8193: too large: the most is 8192" },
     { "--range,9", "range=9:9" },
     { "--range,0:0", "range=0:0" },
     { "--range,1K:2K", "range=1024:2048" },
@@ -102,14 +107,18 @@ static const struct row {
     { "--range,1:-4", "!--range 1:-4: not a size or range of sizes: give SIZE or FROM:TO, "
       "K, M or G may follow a number" },
     { "--range,1:17179869184G",
-      "!--range 1:17179869184G: too large: give a smaller number" },
+      "!--range 1:17179869184G: too large: the most is 1152921504606846976" },
     { "--from,2:9", "from=2:9" },
     { "--from,1:9", "!--from 1:9: too small: the least is 2" },
+    { "--from,2:10", "!--from 2:10: too large: the most is 9" },
     { "--secs,0", "secs=0" },
     { "--secs,1.5", "secs=1.5" },
     { "--secs,2s", "secs=2" },
     { "--secs,5ms", "secs=0.005" },
     { "--secs,20us", "secs=2e-05" },
+    { "--secs,1e9", "secs=1e+09" },
+    { "--secs,1e9ms", "secs=1e+06" },
+    { "--secs,1e308", "!--secs 1e308: too large: the most is 1000000000" },
     { "--secs,1e-3", "secs=0.001" },
     { "--secs,", "!--secs : not a time: give seconds, or a number with s, ms or us" },
     { "--secs,s", "!--secs s: not a time: give seconds, or a number with s, ms or us" },
@@ -206,12 +215,12 @@ static struct tables *tables_of(struct values *v)
             { "flag", ARG_FLAG, &v->flag, "a flag" },
             { "number", ARG_INT, &v->number, "a number" },
             { "size", ARG_SIZE, &v->size, "a size" },
-            { "least", ARG_SIZE, &v->least, "not less than 4", .min = 4 },
+            { "least", ARG_SIZE, &v->least, "not less than 4", .min = 4, .max = 8192 },
             ARGS_END,
         },
         .second = {
             { "range", ARG_RANGE, &v->range, "sizes" },
-            { "from", ARG_RANGE, &v->from, "not less than 2", .min = 2 },
+            { "from", ARG_RANGE, &v->from, "not less than 2", .min = 2, .max = 9 },
             { "secs", ARG_SECS, &v->secs, "a time" },
             { "text", ARG_TEXT, &v->text, "a word" },
             { "choice", ARG_CHOICE, &v->choice, "a choice", .choices = "posix|cond|spin" },
@@ -314,22 +323,27 @@ static void help(void **state)
                         "  --flag                    a flag\n"
                         "  --number NUMBER           a number (default -3)\n"
                         "  --size SIZE               a size (default 1536)\n"
-                        "  --least SIZE              not less than 4 (default 4K)\n"
+                        "  --least SIZE              not less than 4 (default 4K, at most 8K)\n"
                         "  --range SIZE[:SIZE]       sizes (default 8:4M)\n"
-                        "  --from SIZE[:SIZE]        not less than 2 (default 5)\n"
+                        "  --from SIZE[:SIZE]        not less than 2 (default 5, at most 9)\n"
                         "  --secs TIME               a time (default 0.25s)\n"
                         "  --text TEXT               a word\n"
                         "  --choice posix|cond|spin  a choice (default posix)\n"
+                        "\nUnless stated, a SIZE is at most 2^60 (K, M, G may follow a number), "
+                        "a TIME at most 1000000000s (s, ms, us may follow).\n"
                         "  --flag                    a flag\n"
                         "  --number NUMBER           a number (default 0)\n"
                         "  --size SIZE               a size (default 0)\n"
-                        "  --least SIZE              not less than 4 (default 2048G)\n"
+                        "  --least SIZE              not less than 4 (default 2048G, at most 8K)\n"
                         "  --range SIZE[:SIZE]       sizes (default 1536:3K)\n"
-                        "  --from SIZE[:SIZE]        not less than 2 (default 0)\n"
+                        "  --from SIZE[:SIZE]        not less than 2 (default 0, at most 9)\n"
                         "  --secs TIME               a time (default 1e-06s)\n"
                         "  --text TEXT               a word (default word)\n"
                         "  --choice posix|cond|spin  a choice\n"
-                        "  --a-name-that-is-too-long SIZE  no room (default 0)\n");
+                        "\nUnless stated, a SIZE is at most 2^60 (K, M, G may follow a number), "
+                        "a TIME at most 1000000000s (s, ms, us may follow).\n"
+                        "  --a-name-that-is-too-long SIZE  no room (default 0)\n"
+                        "\nUnless stated, a SIZE is at most 2^60 (K, M, G may follow a number).\n");
     free(text);
 }
 

@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # --plot: what gnuplot is given, and what is refused.
 
+load ../../wait
+
 setup() {
     cd "$BATS_TEST_DIRNAME/../../.." || exit
     build=${LOCKSTEP_BUILD:-build}
@@ -9,7 +11,7 @@ setup() {
 }
 
 draw() { # draw FILE [ARGUMENT]...
-    timeout 60 jobs/launch -n 2 pingpong --seconds 0.01 --bytes 1:64 --plot "$@"
+    limited jobs/launch -n 2 pingpong --seconds 0.01 --bytes 1:64 --plot "$@"
 }
 
 @test "a curve as SVG and as PNG, also where the file's name has a quote and a blank" {

@@ -25,23 +25,31 @@ enum { SIZE = 8192, WORDS = 8 };
 static int run_program(int argc, char **argv, enum status ends)
 {
     static size_t workers = 3;
+    static const char *fault, *plot, *input;
     static const struct arg options[] = {
+        { "plot", ARG_FILE, &plot, "a file that is written" },
+        { "input", ARG_INPUT, &input, "a file that is read" },
         { "workers", ARG_SIZE, &workers, "threads", .min = 1 },
+        { "fault", ARG_CHOICE, &fault, "a mistake", .choices = "known|unknown" },
         ARGS_END,
     };
     struct program program;
     enum status status = program_open(&program, argc, argv, options, &workers);
 
+    if (status == PASS && ends == UNABLE)
+        return program_close(&program, UNABLE);
     if (status == PASS && workers == 99)
         status = program_usage(&program, "--workers %d: too many: take %s", 99, "fewer");
     if (status == PASS) {
         struct record row = program.record;
         record_int(&row, "count", 42);
         program_row(&program, &row);
-        program_note(&program, "note %d", 1);
         status = program_verdict(&program, ends != FAIL, "%d right", 42);
-        if (ends == STOPPED)
-            status = STOPPED;
+        if (arg_is(fault, "known"))
+            program_fault(&program, fault, ends != FAIL, "it is too small");
+        program_note(&program, "note %d", 1);
+        if (status == PASS)
+            status = ends;
     }
     return program_close(&program, status);
 }
@@ -70,7 +78,16 @@ static FILE *closed_pipe(void)
     return stdout;
 }
 
-/* Runs it in a child, as a shell would. `to` is where stdout goes, "|" a pipe without reader. */
+/* Closes stdin and stdout: `program <&- >&-`. */
+static FILE *closed_descriptors(void)
+{
+    close(STDIN_FILENO);
+    close(STDOUT_FILENO);
+    return stdout;
+}
+
+/* Runs it in a child, as a shell would. `to` is where stdout goes, "|" a pipe without reader, "-"
+ * nowhere. */
 static struct output run(const char *words, const char *to, enum status ends)
 {
     FILE *out = tmpfile(), *err = tmpfile();
@@ -86,7 +103,9 @@ static struct output run(const char *words, const char *to, enum status ends)
     if (child == 0) {
         dup2(fileno(err), STDERR_FILENO);
         dup2(fileno(out), STDOUT_FILENO);
-        if (to && !(strcmp(to, "|") == 0 ? closed_pipe() : freopen(to, "w", stdout)))
+        if (to && !(strcmp(to, "|") == 0   ? closed_pipe()
+                    : strcmp(to, "-") == 0 ? closed_descriptors()
+                                           : freopen(to, "w", stdout)))
             _exit(99);
         exit(run_program(argc, argv, ends));
     }
@@ -98,7 +117,8 @@ static struct output run(const char *words, const char *to, enum status ends)
     return output;
 }
 
-/* Expected are parts of what is printed; "" that nothing is. */
+/* Expected are parts of what is printed; "" that nothing is. In the folder where they run, "old" is a
+ * file and "link" leads to it. */
 static const struct row {
     const char *words, *to;
     enum status ends;
@@ -112,6 +132,12 @@ static const struct row {
     { "--workers 1000000", NULL, PASS, 0, "oversubscribed", "" },
     { "", NULL, FAIL, 1, "FAIL: 42 right\n", "" },
     { "", NULL, STOPPED, 75, "PASS: 42 right\n", "" },
+    { "--fault known", NULL, PASS, 0, "\n# note 1\nNOT STRUCK: --fault known: it is too small\n", "" },
+    { "--fault unknown", NULL, PASS, 0, "\nNOT STRUCK: --fault unknown: nothing that this run checks "
+      "is different with it\n", "" },
+    { "--fault known", NULL, FAIL, 1, "FAIL: 42 right\n# note 1\n", "" },
+    { "--fault known --format csv", NULL, PASS, 0, NULL, "NOT STRUCK: --fault known: it is too small\n" },
+    { "--output /dev/null", NULL, USAGE, 2, "", "" }, /* what fails after the verdict takes it back */
     { "--format csv", NULL, PASS, 0, ",count\nprogram,", "PASS: 42 right\n" },
     { "--format csv", NULL, FAIL, 1, ",42\n", "FAIL: 42 right\n" },
     { "--output /dev/null", NULL, PASS, 0, "PASS: 42 right\n", "" },
@@ -139,14 +165,30 @@ static const struct row {
       "program: the results cannot be written to stdout: No space left on device\n" },
     { "", "/dev/full", STOPPED, 75, "",
       "program: the results cannot be written to stdout: No space left on device\n" },
-    { "--format csv", "/dev/full", PASS, 1, "", "program: the results cannot be written to stdout: "
-      "No space left on device\nPASS: 42 right\n" },
+    { "--format csv", "/dev/full", PASS, 1, "",
+      "program: the results cannot be written to stdout: No space left on device\n" },
+    { "--format csv", "-", PASS, 1, "",
+      "program: the results cannot be written to stdout: Bad file descriptor\n" },
+    { "--help", "-", PASS, 1, "", "program: the help cannot be written: Bad file descriptor\n" },
+    { "--output /dev/null --format csv", "-", PASS, 0, "", "PASS: 42 right\n" },
     { "", "|", PASS, 1, "",
       "program: the results cannot be written to stdout: Broken pipe\n" },
     { "--help", "|", PASS, 1, "", "program: the help cannot be written: Broken pipe\n" },
     { "--help", "/dev/full", PASS, 1, "",
       "program: the help cannot be written: No space left on device\n" },
     { "--output /dev/null", "/dev/full", PASS, 1, "", NULL }, /* the verdict is lost */
+    { "--output old --plot old", NULL, PASS, 2, "",
+      "program: --output and --plot: both are the file old: name two\n" },
+    { "--output old --input link", NULL, PASS, 2, "",
+      "program: --output and --input: both are the file link: name two\n" },
+    { "--plot old --input ./old", NULL, PASS, 2, "",
+      "program: --plot and --input: both are the file ./old: name two\n" },
+    { "--plot nothing --input ./nothing", NULL, PASS, 2, "",
+      "program: --plot and --input: both are the file ./nothing: name two\n" },
+    { "--plot new --input old", NULL, PASS, 0, "PASS", "" },
+    { "--output /dev/null --plot /dev/null", NULL, PASS, 0, "PASS", "" },
+    { "--output old --workers 99", NULL, PASS, 2, "", NULL },
+    { "--output old", NULL, UNABLE, 77, "", "" },
 #ifdef HAVE_JANSSON
     { "--format json", NULL, PASS, 0, "\"workers\":3,", "PASS: 42 right\n" },
     { "--format json", NULL, PASS, 0, "\"mpi\":null,", "PASS: 42 right\n" },
@@ -162,6 +204,31 @@ static void check_text(const char *got, const char *part)
         fail_msg("\"%s\" is not in: %s", part, got);
 }
 
+static void check_old(const char *text)
+{
+    char got[SIZE];
+
+    read_all(fopen("old", "r"), got);
+    assert_string_equal(got, text);
+}
+
+static char folder[] = "/tmp/lockstep.XXXXXX";
+
+static int make_folder(void **state)
+{
+    (void)state;
+    if (!mkdtemp(folder) || chdir(folder) || symlink("old", "link"))
+        return -1;
+    FILE *const old = fopen("old", "w");
+    return old && fputs("an older result\n", old) >= 0 && fclose(old) == 0 ? 0 : -1;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    return unlink("old") || unlink("link") || rmdir(folder);
+}
+
 static void behaves(void **state)
 {
     const struct row *row = *state;
@@ -173,6 +240,18 @@ static void behaves(void **state)
     if (row->err && strchr(row->err, '\n')) /* and nothing else: each error is told once */
         assert_string_equal(output.err, row->err);
     assert_null(strstr(output.out, "Test:"));
+    check_old("an older result\n"); /* who is refused leaves it */
+}
+
+static void result_takes_its_place(void **state)
+{
+    (void)state;
+    assert_int_equal(run("--output link --format csv", NULL, PASS).status, 0);
+    FILE *const file = fopen("old", "r");
+    char text[SIZE];
+    read_all(file, text);
+    assert_non_null(strstr(text, ",count\n"));
+    assert_null(strstr(text, "older"));
 }
 
 /* Every rank but 0 goes through the same calls in silence, and ends alike. */
@@ -215,11 +294,12 @@ static void silent(void **state)
 int main(void)
 {
     enum { ROWS = sizeof rows / sizeof *rows };
-    struct CMUnitTest tests[ROWS + 1] = { [ROWS] = cmocka_unit_test(silent) };
+    struct CMUnitTest tests[ROWS + 2] = { [ROWS] = cmocka_unit_test(silent),
+                                          cmocka_unit_test(result_takes_its_place) };
 
     for (int i = 0; i < ROWS; i++)
         tests[i] = (struct CMUnitTest){ .name = *rows[i].words ? rows[i].words : "(no options)",
                                         .test_func = behaves,
                                         .initial_state = (void *)(uintptr_t)&rows[i] };
-    return cmocka_run_group_tests_name("program", tests, NULL, NULL) != 0;
+    return cmocka_run_group_tests_name("program", tests, make_folder, remove_folder) != 0;
 }

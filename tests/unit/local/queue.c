@@ -16,6 +16,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -263,6 +264,24 @@ static void between_processes(void **state)
     }
 }
 
+/* Waits until the process is asleep; where the system does not say that, for a moment. */
+static void await_sleep(pid_t pid)
+{
+    char path[64], line[512];
+    const char *state;
+
+    snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
+    do {
+        clock_sleep(0.01);
+        FILE *file = fopen(path, "r");
+        if (!file)
+            return;
+        line[fread(line, 1, sizeof line - 1, file)] = '\0';
+        fclose(file);
+        state = strrchr(line, ')'); /* "PID (NAME) STATE ..." */
+    } while (state && strncmp(state, ") S", 3) != 0);
+}
+
 /* Killed asleep at the gate, a process takes no item, and no call from the next one, with it. */
 static void survives_a_killed_waiter(void **state)
 {
@@ -278,20 +297,37 @@ static void survives_a_killed_waiter(void **state)
             queue_pop(queue, &item, 1, HUGE_VAL);
             _exit(1);
         }
-        clock_sleep(0.02);
+        await_sleep(killed);
         kill(killed, SIGKILL);
         assert_int_equal(waitpid(killed, &status, 0), killed);
         assert_true(WIFSIGNALED(status));
         const pid_t other = fork();
         if (other == 0)
-            _exit(queue_pop(queue, &item, 1, 60) == 1 && item == 17 ? 0 : 1);
-        clock_sleep(0.01);
-        assert_int_equal(queue_push(queue, &item, 1, 60), 1);
+            _exit(queue_pop(queue, &item, 1, HUGE_VAL) == 1 && item == 17 ? 0 : 1);
+        await_sleep(other);
+        assert_int_equal(queue_push(queue, &item, 1, HUGE_VAL), 1);
         assert_int_equal(waitpid(other, &status, 0), other);
         assert_int_equal(status, 0);
     }
     queue_destroy(queue);
     munmap(queue, bytes);
+}
+
+/* Never less than what was asked for, or memory beyond it would be written. */
+static void rounds_up_to_lines(void **state)
+{
+    static const size_t rows[] = { 0, 1, LINE_BYTES, LINE_BYTES + 1, SIZE_MAX / 2, SIZE_MAX / 2 + 1,
+                                   SIZE_MAX - LINE_BYTES + 1, SIZE_MAX - 1, SIZE_MAX };
+    (void)state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const size_t up = line_up(rows[i]);
+        assert_int_equal(up % LINE_BYTES, 0);
+        assert_true(up >= rows[i] || up == SIZE_MAX / 2 / LINE_BYTES * LINE_BYTES);
+    }
+    assert_int_equal(line_up(LINE_BYTES + 1), 2 * LINE_BYTES);
+    void *volatile none = aligned_alloc(LINE_BYTES, line_up(SIZE_MAX));
+    assert_null(none);
 }
 
 static void says_why_not(void **state)
@@ -323,8 +359,15 @@ static void says_why_not(void **state)
         assert_int_equal(errno, EPIPE);
         queue_free(queue);
     }
-    assert_null(queue_new(SIZE_MAX, QUEUE_MANY));
-    assert_int_equal(errno, ENOMEM);
+    static const size_t too_many[] = { SIZE_MAX, SIZE_MAX / 2, (size_t)1 << 60, (size_t)1 << 59,
+                                         (size_t)1 << 44 };
+    for (size_t i = 0; i < sizeof too_many / sizeof *too_many; i++) {
+        assert_null(queue_new(too_many[i], QUEUE_MANY));
+        assert_int_equal(errno, ENOMEM);
+        errno = 0;
+        assert_null(queue_new(too_many[i], QUEUE_SINGLE));
+        assert_int_equal(errno, ENOMEM);
+    }
 }
 
 int main(void)
@@ -333,6 +376,7 @@ int main(void)
         cmocka_unit_test(fills_and_empties), cmocka_unit_test(batches),
         cmocka_unit_test(between_threads),   cmocka_unit_test(between_processes),
         cmocka_unit_test(survives_a_killed_waiter), cmocka_unit_test(says_why_not),
+        cmocka_unit_test(rounds_up_to_lines),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

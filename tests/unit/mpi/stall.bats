@@ -2,6 +2,7 @@
 # What a job that is stuck says, in which order, and that nothing of it is left behind.
 
 bats_require_minimum_version 1.5.0
+load ../../wait
 
 setup() {
     cd "$BATS_TEST_DIRNAME/../../.." || exit
@@ -16,7 +17,7 @@ stuck() {
     shift
     # a name of its own, so that its processes can be told from those of other tests
     ln -s "$PWD/$program" "$BATS_TEST_TMPDIR/stall"
-    run --separate-stderr timeout 60 jobs/launch -n "$ranks" "$BATS_TEST_TMPDIR/stall" "$@"
+    run --separate-stderr limited jobs/launch -n "$ranks" "$BATS_TEST_TMPDIR/stall" "$@"
     # shellcheck disable=SC2154 # set by run
     said=$(sed -nE '/^(stalled|rank|cycle|no cycle)/ {
         s/^(rank [0-9]+) \([^)]*\)/\1/; /^rank/ s/[0-9]+\.[0-9] s/T s/; p }' <<<"$stderr")
@@ -28,15 +29,13 @@ says() {
     diff - <(echo "$said")
 }
 
-none_left() {
-    local tries found
-    for tries in {1..50}; do # mpirun may be done a bit earlier; zombies are init's to collect
-        found=$(ps -eo stat=,args= | awk -v p="$BATS_TEST_TMPDIR/stall" '$1 !~ /^Z/ && $2 == p')
-        [ -n "$found" ] || return 0
-        sleep 0.1
-    done
-    printf 'left after %s tries:\n%s\n' "$tries" "$found"
-    return 1
+none_left() { # mpirun may be done a bit earlier
+    until_true no_stall
+}
+
+no_stall() { # zombies are init's to collect
+    ! ps -eo stat=,args= |
+        awk -v p="$BATS_TEST_TMPDIR/stall" '$1 !~ /^Z/ && $2 == p { left = 1 } END { exit !left }'
 }
 
 @test "a ring: rows in rank order, and the cycle" {
@@ -118,7 +117,7 @@ END
 @test "eight ranks, again and again: always 3" {
     ln -s "$PWD/$program" "$BATS_TEST_TMPDIR/stall"
     for _ in {1..5}; do
-        run -3 timeout 60 jobs/launch -n 8 "$BATS_TEST_TMPDIR/stall" --pattern ring
+        run -3 limited jobs/launch -n 8 "$BATS_TEST_TMPDIR/stall" --pattern ring
     done
     none_left
 }
@@ -126,7 +125,7 @@ END
 @test "across hosts, with both MPIs" {
     [ -x tests/cluster/hosts ] || skip "tests/cluster/hosts is missing"
     stuck_on_hosts() {
-        run --separate-stderr timeout 60 tests/cluster/hosts -n 3 -s 1 -- \
+        run --separate-stderr limited tests/cluster/hosts -n 3 -s 1 -- \
             jobs/launch -n 3 "$1/tests/unit/mpi/stall" --pattern ring
         [ "$status" != 77 ] || skip "$stderr"
         printf '%s\n' "$stderr"

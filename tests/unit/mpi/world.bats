@@ -4,6 +4,7 @@
 # how nodes are numbered where MPICH pretends that there are several.
 
 bats_require_minimum_version 1.5.0
+load ../../wait
 
 setup() {
     cd "$BATS_TEST_DIRNAME/../../.." || return
@@ -15,7 +16,7 @@ setup() {
 world() { # RANKS ARGS...: sets status, output (stdout) and told (our lines on stderr)
     local ranks=$1
     shift
-    run --separate-stderr timeout 60 jobs/launch -n "$ranks" "$program" "$@"
+    run --separate-stderr limited jobs/launch -n "$ranks" "$program" "$@"
     # shellcheck disable=SC2154 # bats sets it
     told=$(grep '^world: ' <<<"$stderr" || true)
 }
