@@ -71,6 +71,10 @@ enum status program_parse(struct program *program, int argc, char **argv,
     char error[512];
 
     program_descriptors();
+    /* Each line is one write. Left alone, today's C library (glibc 2.37) writes a long line to stderr
+     * in parts: lines of several ranks get mixed up, and PRRTE 3.0 puts the first part before the
+     * next record on stdout. */
+    setvbuf(stderr, NULL, _IOLBF, BUFSIZ);
     *program = (struct program){ .speaks = speaks, .format = "table", .options = options,
                                   .fault = fault_of(options) };
     const struct arg common[] = {

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -291,11 +292,44 @@ static void silent(void **state)
     assert_int_equal(program_close(&program, STALLED), 3);
 }
 
+/* stderr is a datagram socket, which keeps apart what is written apart. */
+static void line_is_one_write(void **state)
+{
+    enum { LONG = 300 };
+    char sentence[LONG + 1], line[SIZE] = "";
+    int ends[2], status;
+
+    (void)state;
+    memset(sentence, 'x', LONG);
+    sentence[LONG] = '\0';
+    assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, ends), 0);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        const struct arg none[] = { ARGS_END };
+        struct program program;
+        char *arguments[] = { "program", NULL };
+        if (dup2(ends[1], STDERR_FILENO) < 0 ||
+            program_parse(&program, 1, arguments, none, true) != PASS)
+            _exit(FAIL);
+        program_error("%s%d", sentence, 42);
+        _exit(PASS);
+    }
+    const ssize_t length = recv(ends[0], line, sizeof line - 1, 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_int_equal(length, strlen("program: ") + LONG + strlen("42\n"));
+    assert_string_equal(line + length - 3, "42\n");
+    close(ends[0]);
+    close(ends[1]);
+}
+
 int main(void)
 {
     enum { ROWS = sizeof rows / sizeof *rows };
-    struct CMUnitTest tests[ROWS + 2] = { [ROWS] = cmocka_unit_test(silent),
-                                          cmocka_unit_test(result_takes_its_place) };
+    struct CMUnitTest tests[ROWS + 3] = { [ROWS] = cmocka_unit_test(silent),
+                                          cmocka_unit_test(result_takes_its_place),
+                                          cmocka_unit_test(line_is_one_write) };
 
     for (int i = 0; i < ROWS; i++)
         tests[i] = (struct CMUnitTest){ .name = *rows[i].words ? rows[i].words : "(no options)",
