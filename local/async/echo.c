@@ -32,6 +32,8 @@
  * Test:    --clients 2 --bytes 300000 --messages 7
  * Test(1): --fault one_read
  * Test(2): --vanish 101
+ * Test(2): --clients 2 --messages 9223372036854775808
+ * Test:    --fault one_read --messages 0
  */
 #include <errno.h>
 #include <math.h>

@@ -24,6 +24,7 @@
  * Test:    --variant all --count 17 --workers 3 --steps 1001
  * Test(1): --fault early --steps 100000
  * Test(2): --workers 0
+ * Test(2): --iterations 8589934592
  */
 #include <errno.h>
 #include <inttypes.h>

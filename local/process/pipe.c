@@ -30,6 +30,7 @@
  * Test(3): --fault leak --limit 100ms
  * Test(3): --fault full --limit 100ms
  * Test(3): --fault leak --variant socketpair --limit 100ms
+ * Test(3): --fault leak --limit 1ms --stages 64 --count 1000
  * Test(2): --bytes 12
  */
 #ifdef __linux__

@@ -30,6 +30,8 @@
  * Test(1): --fault poll_empty
  * Test(2): --kill 2 --consumers 2
  * Test(2): --producers 0
+ * Test(2): --capacity 9223372036854775807
+ * Test(2): --producers 64 --count 288230376151711744
  */
 #include <errno.h>
 #include <fcntl.h>
