@@ -59,7 +59,7 @@ static struct {
 } opt = { .clients = 8, .messages = 100, .bytes = 64, .high_water = 64 << 10 };
 
 static const struct arg options[] = {
-    { "clients", ARG_SIZE, &opt.clients, "connections", .max = 1 << 14 },
+    { "clients", ARG_SIZE, &opt.clients, "connections", .max = 2048 },
     { "messages", ARG_SIZE, &opt.messages, "messages of each", .max = 1 << 20 },
     { "bytes", ARG_SIZE, &opt.bytes, "bytes of a message", .max = 1 << 24 },
     { "vanish", ARG_SIZE, &opt.vanish, "of 100 clients so many leave in the middle of a message",

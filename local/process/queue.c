@@ -64,9 +64,9 @@ static struct {
 
 static const struct arg options[] = {
     { "producers", ARG_SIZE, &opt.producers, "processes that put items in", .min = 1,
-      .max = CHILDREN_MAX },
+      .max = 256 },
     { "consumers", ARG_SIZE, &opt.consumers, "processes that take them out", .min = 1,
-      .max = CHILDREN_MAX },
+      .max = 256 },
     { "count", ARG_SIZE, &opt.count, "items of each producer", .max = 1 << 20 },
     { "capacity", ARG_SIZE, &opt.capacity,
       "shm, lock: items that fit; shm: rounded up to a power of 2", .min = 1,
