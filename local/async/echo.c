@@ -61,7 +61,7 @@ static struct {
 static const struct arg options[] = {
     { "clients", ARG_SIZE, &opt.clients, "connections", .max = 2048 },
     { "messages", ARG_SIZE, &opt.messages, "messages of each", .max = 1 << 20 },
-    { "bytes", ARG_SIZE, &opt.bytes, "bytes of a message", .max = 1 << 24 },
+    { "bytes", ARG_SIZE, &opt.bytes, "bytes of a message", .max = 1 << 20 },
     { "vanish", ARG_SIZE, &opt.vanish, "of 100 clients so many leave in the middle of a message",
       .max = 100 },
     { "stuck", ARG_SIZE, &opt.stuck, "clients besides that send and never read", .max = 1 << 10 },
