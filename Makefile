@@ -200,5 +200,5 @@ tidy: all
 clean:
 	rm -rf build build-*
 
--include $(wildcard $(BUILD)/*/*/*.d $(BUILD)/tests/unit/*/*.d)
+-include $(wildcard $(BUILD)/*/*/*.d $(BUILD)/*/lib/*/*.d $(BUILD)/tests/unit/*/*.d)
 endif

@@ -29,6 +29,7 @@ open_folder "${1:-nodes-${SLURM_JOB_ID:-local}}"
 mapfile -t hosts < <(scontrol show hostnames "$SLURM_JOB_NODELIST" 2>/dev/null)
 [ ${#hosts[@]} -gt 0 ] || hosts=("$(uname -n)")
 for host in "${hosts[@]}"; do
+    is_host "$host" || { printf 'nodes: %q is no name of a node\n' "$host" >&2 && exit 2; }
     plan_cell "$host" host "$host" program stream
     where=(-n "$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)")
     if [ -n "$SLURM_JOB_ID" ]; then

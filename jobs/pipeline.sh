@@ -47,7 +47,15 @@ submit() { # submit STAGE SBATCH OPTION...: a later stage of this pipeline; prin
 }
 
 case $PIPELINE_STAGE in
-    measure) measure "${operations[SLURM_ARRAY_TASK_ID]}" ;;
+    measure)
+        operation=${operations[SLURM_ARRAY_TASK_ID]}
+        if [ -z "$operation" ]; then
+            echo "pipeline: there is no operation $SLURM_ARRAY_TASK_ID, the last is" \
+                "$((${#operations[@]} - 1)): submit jobs/pipeline.sh, which counts them" >&2
+            exit 2
+        fi
+        measure "$operation"
+        ;;
     report) report_folder ;;
     *)
         if [ "$ENVIRONMENT" = BATCH ]; then # a batch job, says Slurm

@@ -11,7 +11,8 @@
 #
 # Each row is one run: strong (the same work for all) or weak (as much work for each worker), the
 # nodes, the ranks on each of them, the threads of each rank, and arguments of the program. A row
-# that fails is shown as failed, and the rest stands. The results are FOLDER/*.json, the page that
+# that fails is shown as failed, and the rest stands. Rows of one layout are told apart by a number
+# behind their name. The results are FOLDER/*.json, the page that
 # jobs/report makes of them is FOLDER/report.html; the status is 1 if a row failed.
 #
 #SBATCH --job-name=scaling
@@ -51,51 +52,69 @@ END
 }
 
 usage() {
-    echo "scaling: $1: write [--program PROGRAM] [--table FILE] [--folder FOLDER]" \
+    plain "$1"
+    echo "scaling: ${clean[0]}: write [--program PROGRAM] [--table FILE] [--folder FOLDER]" \
         "[--array SBATCH OPTIONS]" >&2
     exit 2
 }
 
-# Sets rows: the table without its comments; in a task of an array the row of this task.
+# Sets rows, the table without its comments, and cells, the name of each row.
 read_rows() {
+    local row
+    local -A times=()
     mapfile -t rows < <({ if [ -n "$table" ]; then cat "$table"; else default_table; fi; } |
-        grep -vE '^[[:space:]]*(#|$)' | sed -n "${SLURM_ARRAY_TASK_ID}p")
-    [ ${#rows[@]} -gt 0 ] || usage "${table:-the table} has no row ${SLURM_ARRAY_TASK_ID}"
+        grep -vE '^[[:space:]]*(#|$)')
+    [ ${#rows[@]} -gt 0 ] || usage "${table:-the table} has no row"
+    cells=()
+    for row in "${rows[@]}"; do
+        split_row "$row"
+        cell=$scaling-n$nodes-r$((nodes * per_node))-t$threads
+        times[$cell]=$((${times[$cell]:-0} + 1))
+        [ "${times[$cell]}" = 1 ] || cell+=-${times[$cell]}
+        cells+=("$cell")
+    done
 }
 
-# Sets the words of a row, and cell, its name.
-read_row() {
+# Sets the words of a row.
+split_row() {
     read -r scaling nodes per_node threads args <<<"$1"
-    [[ $scaling =~ ^(strong|weak)$ && "$nodes $per_node $threads" =~ ^([1-9][0-9]* ?){3}$ ]] ||
+    { [[ $scaling =~ ^(strong|weak)$ ]] && is_count "$nodes" && is_count "$per_node" &&
+        is_count "$threads"; } ||
         usage "'$1' is no row: these are strong or weak, nodes, ranks/node, threads, arguments"
-    cell=$scaling-n$nodes-r$((nodes * per_node))-t$threads
+}
+
+# Sets the words of the row of this number, from 0, and cell, its name.
+read_row() {
+    split_row "${rows[$1]}"
+    cell=${cells[$1]}
 }
 
 plan_rows() {
-    for row in "${rows[@]}"; do
-        read_row "$row"
+    for number in "${!rows[@]}"; do
+        read_row "$number"
         plan_cell "$cell" scaling "$scaling" nodes "$nodes" ranks $((nodes * per_node)) \
             threads "$threads" program "${program##*/}"
     done
 }
 
-run_row() {
+run_row() { # run_row NUMBER
+    local words
     read_row "$1"
-    # shellcheck disable=SC2086  # arguments are words
+    read -ra words <<<"$args"
     run_cell "$cell" "$jobs/launch" -N "$nodes" --ranks-per-node "$per_node" -t "$threads" \
-        "$program" $args
+        "$program" "${words[@]}"
 }
 
 # Those that fit into this job, one after the other.
 run_rows() {
     local most=${SLURM_JOB_NUM_NODES:-1}
-    for row in "${rows[@]}"; do
-        read_row "$row"
+    for number in "${!rows[@]}"; do
+        read_row "$number"
         if [ "$nodes" -gt "$most" ]; then
             rm "$folder/$cell.cell"
             echo "# $cell: left out: there are not more nodes here than $most"
         else
-            run_row "$row"
+            run_row "$number"
         fi
     done
 }
@@ -107,7 +126,7 @@ submit_arrays() {
     [ -z "$table" ] || again+=(--table "$table")
     for count in $(printf '%s\n' "${rows[@]}" | awk '{ print $2 }' | sort -nu); do
         number=$(for ((i = 0; i < ${#rows[@]}; i++)); do
-            read_row "${rows[i]}"
+            read_row "$i"
             [ "$nodes" != "$count" ] || echo $((i + 1))
         done | paste -sd,)
         job=$(submit_job "${sbatch_options[@]}" --nodes="$count" --array="$number" \
@@ -144,13 +163,16 @@ done
 [[ -z $table || -r $table ]] || usage "--table $table cannot be read"
 [ -z "$SLURM_ARRAY_TASK_ID" ] || stage=task
 read_rows
-for row in "${rows[@]}"; do read_row "$row"; done
+if [[ $stage = task && ($SLURM_ARRAY_TASK_ID -lt 1 || $SLURM_ARRAY_TASK_ID -gt ${#rows[@]}) ]]
+then
+    usage "${table:-the table} has no row $SLURM_ARRAY_TASK_ID"
+fi
 [ $stage = collect ] || need_program "$program"
 open_folder "${folder:-scaling-${SLURM_JOB_ID:-$(date +%Y%m%d-%H%M%S)}}"
 
 case $stage in
     array) plan_rows && submit_arrays ;;
-    task) run_row "${rows[0]}" ;;
+    task) run_row $((SLURM_ARRAY_TASK_ID - 1)) ;;
     collect) report_folder ;;
     run) plan_rows && run_rows && report_folder ;;
 esac

@@ -1,4 +1,5 @@
 #include "hybrid/lib/checkpoint.h"
+#include "local/lib/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -144,53 +145,50 @@ static void move_points(const struct plane *p, MPI_File file, transfer *move, co
 
 /* The room on the disk is taken before MPI-IO begins: a collective write that finds the disk full
  * is an error on one rank, and in Open MPI a hang on the others. */
-static void make_room(const char *temporary, uint64_t bytes, char *error, size_t error_size)
+static void begin(struct file_draft *draft, const char *path, uint64_t bytes, char *error,
+                  size_t error_size)
 {
-    const int file = open(temporary, O_WRONLY | O_CREAT | O_TRUNC, 0666);
-    int failure = file < 0 ? errno : 0;
+    int failure = file_begin(draft, path) ? errno : 0;
 
 #if _POSIX_ADVISORY_INFO > 0
-    if (file >= 0)
-        failure = posix_fallocate(file, 0, (off_t)bytes);
+    if (!failure)
+        failure = posix_fallocate(draft->fd, 0, (off_t)bytes);
 #else
     (void)bytes;
 #endif
-    if (file >= 0 && close(file) && !failure)
-        failure = errno;
     if (failure)
-        snprintf(error, error_size, "%s: %s", temporary, strerror(failure));
+        snprintf(error, error_size, "%s: %s", path, strerror(failure));
 }
 
-/* A file is there after a crash only when its data is on the disk, and its name. */
-static void finish(const char *temporary, const char *path, uint64_t bytes, char *error,
+/* Opened again: other nodes have made it longer. A file is there after a crash only when its data is
+ * on the disk, and its name. */
+static void finish(struct file_draft *draft, const char *path, uint64_t bytes, char *error,
                    size_t error_size)
 {
-    const int file = open(temporary, O_RDWR);
+    const int file = open(draft->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     const off_t length = file < 0 ? -1 : lseek(file, 0, SEEK_END);
 
     if (file >= 0 && length >= 0 && (uint64_t)length != bytes)
-        snprintf(error, error_size, "%s: not all of it arrived: is the disk full?", temporary);
-    else if (file < 0 || length < 0 || fsync(file) || rename(temporary, path))
-        snprintf(error, error_size, "%s: %s", temporary, strerror(errno));
+        snprintf(error, error_size, "%s: not all of it arrived: is the disk full?", path);
+    else if (file < 0 || length < 0 || file_finish(draft, true))
+        snprintf(error, error_size, "%s: %s", path, strerror(errno));
     if (file >= 0)
         close(file);
 }
 
-static void sync_directory(const char *path)
+/* Collective. Rank 0's name on all ranks, which free it. Open MPI cannot open a name of one
+ * character, and MPI-IO takes what stands before a colon for a file system's kind, so that a name
+ * without a folder gets one. */
+static char *share_name(const struct world *w, const char *name)
 {
-    char *const directory = strdup(path);
-    char *const slash = directory ? strrchr(directory, '/') : NULL;
+    int size = w->rank == 0 ? (int)strlen(name) + 3 : 0;
 
-    if (directory) {
-        if (slash)
-            slash[slash == directory] = '\0';
-        const int file = open(slash ? directory : ".", O_RDONLY);
-        if (file >= 0) {
-            fsync(file); /* not all file systems can; the data is there in any case */
-            close(file);
-        }
-    }
-    free(directory);
+    MPI_Bcast(&size, 1, MPI_INT, 0, w->comm);
+    char *const shared = world_alloc(w, (size_t)size, 1);
+    if (w->rank == 0)
+        snprintf(shared, (size_t)size, "%s%s", strchr(name, '/') ? "" : "./", name);
+    MPI_Bcast(shared, size, MPI_CHAR, 0, w->comm);
+    return shared;
 }
 
 static void write_file(const struct plane *p, MPI_File file, const struct header *header,
@@ -212,29 +210,29 @@ int checkpoint_write(const struct plane *p, const char *path, char *error, size_
     const struct world *const w = p->world;
     const struct header header = header_of(p, digest_points(p));
     const uint64_t bytes = sizeof header + p->n * p->n * sizeof(double);
-    char *const temporary = world_alloc(w, strlen(path) + sizeof ".tmp", 1);
+    struct file_draft draft = { .fd = -1 };
     MPI_File file = MPI_FILE_NULL;
 
-    sprintf(temporary, "%s.tmp", path);
     error[0] = '\0';
     if (w->rank == 0)
-        make_room(temporary, bytes, error, error_size);
+        begin(&draft, path, bytes, error, error_size);
     int failed = agree(w, error, error_size);
+    if (!failed) {
+        char *const name = share_name(w, draft.name);
+        if (p->comm != MPI_COMM_NULL)
+            went_well(MPI_File_open(p->comm, name, MPI_MODE_WRONLY, MPI_INFO_NULL, &file),
+                      "opening", path, error, error_size);
+        free(name);
+        failed = agree(w, error, error_size);
+    }
     if (!failed && p->comm != MPI_COMM_NULL)
-        went_well(MPI_File_open(p->comm, temporary, MPI_MODE_WRONLY, MPI_INFO_NULL, &file),
-                  "opening", temporary, error, error_size);
-    failed = failed || agree(w, error, error_size);
-    if (!failed && p->comm != MPI_COMM_NULL)
-        write_file(p, file, &header, temporary, error, error_size);
+        write_file(p, file, &header, path, error, error_size);
     failed = failed || agree(w, error, error_size);
     if (w->rank == 0 && !failed)
-        finish(temporary, path, bytes, error, error_size);
+        finish(&draft, path, bytes, error, error_size);
     failed = failed || agree(w, error, error_size);
-    if (w->rank == 0 && failed)
-        unlink(temporary);
-    else if (w->rank == 0)
-        sync_directory(path);
-    free(temporary);
+    if (w->rank == 0)
+        file_drop(&draft); /* unless it is finished */
     return failed ? -1 : 0;
 }
 
@@ -292,11 +290,13 @@ int checkpoint_read(struct plane *p, struct place *place, const char *path, enum
     struct header header = { .order = 0 };
     MPI_Offset length = 0;
     MPI_File file = MPI_FILE_NULL;
+    char *const name = share_name(w, path);
 
     error[0] = '\0';
     if (p->comm != MPI_COMM_NULL)
-        went_well(MPI_File_open(p->comm, path, MPI_MODE_RDONLY, MPI_INFO_NULL, &file), "opening",
+        went_well(MPI_File_open(p->comm, name, MPI_MODE_RDONLY, MPI_INFO_NULL, &file), "opening",
                   path, error, error_size);
+    free(name);
     if (agree(w, error, error_size))
         return -1;
     read_header(w, file, &header, &length, path, error, error_size);

@@ -5,8 +5,8 @@
  * 128 bytes of header tell what the field is: n, radius, seed, form, step, and digests of the field
  * and of the header itself. Then come n x n doubles, row by row, in this machine's byte order.
  *
- * The file is written as PATH.tmp, brought to the disk, and then renamed: whoever is killed in the
- * middle leaves the older PATH as it was.
+ * The file is written beside PATH (local/lib/file: struct file_draft), brought to the disk, and then
+ * renamed: whoever is killed in the middle leaves the older PATH as it was.
  */
 #ifndef HYBRID_LIB_CHECKPOINT_H
 #define HYBRID_LIB_CHECKPOINT_H

@@ -67,9 +67,9 @@ static const struct arg options[] = {
     { "allow-share", ARG_FLAG, &opt.allow_share, "threads that share a core are what you want" },
     { "allow-others", ARG_FLAG, &opt.allow_others, "do not look for other jobs on the same cores" },
     { "show", ARG_FLAG, &opt.show, "each node as a picture" },
-    { "draw", ARG_TEXT, &opt.draw, "the nodes as a drawing, into this SVG file" },
+    { "draw", ARG_FILE, &opt.draw, "the nodes as a drawing, into this SVG file" },
     { "plan", ARG_FLAG, &opt.plan, "place nothing: show what would be done" },
-    { "topology", ARG_TEXT, &opt.topology, "plan: an XML file of hwloc's, or a synthetic "
+    { "topology", ARG_INPUT, &opt.topology, "plan: an XML file of hwloc's, or a synthetic "
       "description; without, this machine" },
     { "granted", ARG_TEXT, &opt.granted, "plan: the CPUs that each rank is granted, as 0-3,8" },
     { "ranks", ARG_INT, &opt.ranks, "plan: ranks of the node" },

@@ -80,6 +80,7 @@
 #include "hybrid/lib/plane.h"
 #include "hybrid/lib/roof.h"
 #include "local/lib/clock.h"
+#include "local/lib/file.h"
 #include "local/lib/image.h"
 #include "mpi/lib/stall.h"
 #include "mpi/lib/timing.h"
@@ -108,12 +109,12 @@ static const struct arg options[] = {
     { "seed", ARG_SIZE, &opt.seed, "another rough field" },
     { "field", ARG_CHOICE, &opt.field, "with --checkpoint or --image: the field",
       .choices = "linear|rough" },
-    { "checkpoint", ARG_TEXT, &opt.checkpoint,
+    { "checkpoint", ARG_FILE, &opt.checkpoint,
       "run the steps once, and save the field in this file" },
     { "checkpoint-every", ARG_SIZE, &opt.checkpoint_every,
       "save it after so many steps; 0: at the end, and on SIGUSR1" },
     { "restart", ARG_FLAG, &opt.restart, "go on from that file, up to --steps" },
-    { "image", ARG_TEXT, &opt.image, "run the steps once, and draw the field into this PNG file" },
+    { "image", ARG_FILE, &opt.image, "run the steps once, and draw the field into this PNG file" },
     { "roofline", ARG_FLAG, &opt.roofline, "measure what memory can give, and compare" },
     { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose, instead of a variant",
       .choices = "early|blocking" },
@@ -827,6 +828,17 @@ static enum status sail(struct run *run, double *secs)
     }
     return opt.checkpoint && saved != run->plane->step ? FAIL : PASS;
 }
+
+/* What earlier runs were writing when they were killed: each as large as the field. */
+static void clear_drafts(struct world *w)
+{
+    const int swept = opt.checkpoint && w->rank == 0 ? file_sweep(opt.checkpoint) : 0;
+
+    if (swept > 0)
+        program_note(&w->program, "removed %d unfinished checkpoint%s of runs that were killed", swept,
+                     swept == 1 ? "" : "s");
+}
+
 /* Fills the plane, with the file's field where there is one to go on from. */
 static enum status begin_run(struct world *w, struct run *run)
 {
@@ -881,6 +893,7 @@ static enum status run_once(struct world *w, struct planes *planes, struct place
     struct run run;
     double secs = 0;
 
+    clear_drafts(w);
     find_runs(w, planes, place, &run);
     enum status status = begin_run(w, &run);
     if (status == PASS) {

@@ -10,6 +10,12 @@
 # shellcheck disable=SC2034,SC2154
 
 look_around() {
+    local wrong
+    take_environment
+    for wrong in "${wrong_settings[@]}"; do # it is unset from here on
+        check=settings verdict FAIL "$wrong" "jobs/launch refuses it, mpirun and srun may not" \
+            "unset ${wrong%%=*}   or set it right"
+    done
     in_job=false in_step=false nodes=1
     if [ -n "$host_file" ]; then
         nodes=${#host_names[@]}
@@ -28,7 +34,7 @@ look_around() {
     cores=$(lscpu -p=core 2>/dev/null | grep -v '^#' | sort -u | wc -l)
     [ "$cores" -gt 0 ] || cores=$(getconf _NPROCESSORS_ONLN)
     ranks=${SLURM_TASKS_PER_NODE%%[(,]*}
-    ranks=${wanted:-${ranks:-2}}
+    ranks=$((10#${wanted:-${ranks:-2}}))
 }
 
 # on_host NAME LINE: the line of shell on another host, as mpirun would start it there.
@@ -76,11 +82,14 @@ run_probe() {
         return
     elif [ "$family" = openmpi ]; then
         command=(env OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 "${command[@]}")
-        [ "$cores" -gt 1 ] || command+=(--map-by :OVERSUBSCRIBE)
+        [ "$cores" -gt 1 ] || command+=(--map-by slot:OVERSUBSCRIBE)
     fi
     rows=$(timeout -k 2 30 "${command[@]}" "$probe" </dev/null 2>"$scratch/errors") ||
         probe_status=$?
-    rows=$(grep '^rank=' <<<"$rows" | sort -t= -k2n)
+    # What else a launcher prints may be anything: the checks compute with these.
+    local form='^rank=[0-9]{1,7} size=[0-9]{1,7} host=[^ ]+( level=[0-9])?( count=[0-9]{1,7})?'
+    form+='( granted=[0-9,-]*)?( threads=[0-9,;-]*)?( exchange=(right|wrong))?$'
+    rows=$(grep -aE "$form" <<<"$rows" | sort -t= -k2n)
     local row first
     first=$(field host "$(head -n 1 <<<"$rows")") granted=()
     while read -r row; do

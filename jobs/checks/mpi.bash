@@ -23,7 +23,7 @@ check_slots() {
     elif [ "$ranks" -gt "$cores" ]; then
         verdict warn "mpirun gives one slot a core: $cores here, $ranks ranks are wanted" \
             "it refuses: There are not enough slots available" \
-            "mpirun --map-by :OVERSUBSCRIBE --bind-to none -n $ranks ..."
+            "mpirun --map-by slot:OVERSUBSCRIBE --bind-to none -n $ranks ..."
     else
         verdict ok "$cores cores for $ranks ranks"
     fi
@@ -35,7 +35,7 @@ check_flags() {
     local name new dead=() file=~/.openmpi/mca-params.conf
     [ "$family" = openmpi ] || { verdict skip "only Open MPI changed its settings" && return; }
     for name in $(compgen -e) \
-        $(sed -nE 's/^ *([a-z0-9_]+) *=.*/OMPI_MCA_\1/p' $file 2>/dev/null); do
+        $(sed -nE 's/^ *([a-z0-9_]+) *=.*/OMPI_MCA_\1/p' "$file" 2>/dev/null); do
         case $major.$name in
             4.PRTE_MCA_* | 5.OMPI_MCA_rmaps_* | 5.OMPI_MCA_orte_* | 5.OMPI_MCA_plm_* | \
                 5.OMPI_MCA_oob_* | 5.OMPI_MCA_btl_vader_*)
@@ -56,14 +56,16 @@ check_flags() {
 new_name() {
     case $1 in
         OMPI_MCA_rmaps_base_oversubscribe)
-            echo "PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe"
+            echo "PRTE_MCA_rmaps_default_mapping_policy=slot:oversubscribe"
             ;;
         OMPI_MCA_plm_rsh_agent) echo "PRTE_MCA_plm_ssh_agent" ;;
+        OMPI_MCA_oob_tcp_if_include) echo "PRTE_MCA_prte_if_include" ;;
         OMPI_MCA_btl_vader_*) echo "OMPI_MCA_btl_sm_${1#OMPI_MCA_btl_vader_}" ;;
         OMPI_MCA_orte_*) echo "PRTE_MCA_prte_${1#OMPI_MCA_orte_}" ;;
         OMPI_MCA_*) echo "PRTE_${1#OMPI_}" ;;
         PRTE_MCA_rmaps_default_mapping_policy) echo "OMPI_MCA_rmaps_base_oversubscribe=1" ;;
         PRTE_MCA_plm_ssh_agent) echo "OMPI_MCA_plm_rsh_agent" ;;
+        PRTE_MCA_prte_if_include) echo "OMPI_MCA_oob_tcp_if_include" ;;
         PRTE_MCA_prte_*) echo "OMPI_MCA_orte_${1#PRTE_MCA_prte_}" ;;
         *) echo "OMPI_${1#PRTE_}" ;;
     esac
@@ -83,10 +85,12 @@ check_root() {
 
 # The parts that must belong together, for a sentence.
 parts() {
-    local mpicc library
+    local mpicc library launcher
+    launcher=$(readlink -f "$mpirun")
+    [[ -z $host_file && $in_job = false ]] || launcher=jobs/launch${LOCKSTEP_LAUNCHER:+ with $LOCKSTEP_LAUNCHER}
     mpicc=$(readlink -f "$(command -v "${MPICC:-mpicc}")")
-    library=$(ldd "$probe" 2>/dev/null | grep -oE 'libmpi(ch)?\.so\.[0-9]+' | head -n 1)
-    echo "built by $mpicc with $library, started by $(readlink -f "$mpirun")"
+    library=$(named_libraries "$probe" | grep -oE 'libmpi(ch)?\.so\.[0-9]+' | head -n 1)
+    echo "built by $mpicc with $library, started by $launcher"
 }
 
 # Every rank alone, or a start that hangs or fails: the launcher and the library do not fit.
@@ -123,7 +127,7 @@ check_built() {
     find_build
     program=$build/mpi/p2p/hello
     [ -x "$program" ] || { verdict skip "no program of MPI is built in $build" && return; }
-    lacks=$(ldd "$program" 2>/dev/null | awk '/=> not found/ { print $1 }' | paste -sd' ')
+    lacks=$(found_libraries "$program" | awk '/=> not found/ { print $1 }' | paste -sd' ')
     mpi=$(mpi_of_program)
     if [ -n "$lacks" ]; then
         verdict FAIL "$program does not find $lacks" "it was built where that was loaded" \
@@ -140,12 +144,13 @@ check_built() {
 }
 
 first_error() {
-    grep -vE '^-*$|^#' "$scratch/errors" | head -n 1 | cut -c1-150
+    grep -avE '^-*$|^#|Unable to find reachable pairing' "$scratch/errors" | head -n 1 | cut -c1-150
 }
 
 fitting_launcher() {
     local library
-    library=$(ldd "$probe" 2>/dev/null | grep -oE 'libmpi(ch)?\.so\.[0-9]+' | head -n 1)
+    if [[ -n $LOCKSTEP_LAUNCHER && $in_job = true ]]; then echo "unset LOCKSTEP_LAUNCHER" && return; fi
+    library=$(named_libraries "$probe" | grep -oE 'libmpi(ch)?\.so\.[0-9]+' | head -n 1)
     case $library in
         libmpich* | libmpi.so.12) echo "mpiexec.mpich -n 2 ..., or module load the MPI of mpicc" ;;
         *) echo "mpirun.openmpi -n 2 ..., or module load the MPI of mpicc" ;;
@@ -155,9 +160,11 @@ fitting_launcher() {
 hang_cure() {
     if [ "$nodes" -gt 1 ]; then
         echo "export OMPI_MCA_btl_tcp_if_include=eth0 OMPI_MCA_oob_tcp_if_include=eth0" \
-            "FI_TCP_IFACE=eth0   with your network's name; and let all TCP ports through"
-    elif [ "$family" = openmpi ]; then
+            "PRTE_MCA_prte_if_include=eth0 FI_TCP_IFACE=eth0   with your network's name; and let all TCP ports through"
+    elif [ "$family.$major" = openmpi.4 ]; then
         echo "mpirun --mca btl self,vader --mca oob_tcp_if_include lo ..."
+    elif [ "$family" = openmpi ]; then # PRRTE refuses lo, and needs no network on one node
+        echo "mpirun --mca btl self,sm ..."
     else
         echo "FI_TCP_IFACE=lo mpiexec -iface lo ..."
     fi
@@ -168,6 +175,7 @@ check_level() {
     run_probe
     [ -n "$rows" ] || { verdict skip "${no_probe:-no program of MPI runs here}" && return; }
     level=$(field level "$(head -n 1 <<<"$rows")")
+    level=${level:-0}
     if [ "$level" = 3 ]; then
         verdict ok "MPI_THREAD_MULTIPLE"
     else

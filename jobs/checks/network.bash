@@ -34,7 +34,7 @@ check_bridges() {
     told+=$FI_TCP_IFACE$UCX_NET_DEVICES
     command -v ip >/dev/null || { verdict skip "there is no ip to list the networks" && return; }
     names=$(timeout 5 ip -br -4 addr 2>/dev/null |
-        grep -oE '^(docker|virbr|br-|podman|cni|veth|lxcbr)[^ @]*' | paste -sd,)
+        grep -oE '^(docker|virbr|br-|podman|cni|veth|lxcbr)[A-Za-z0-9._-]*' | paste -sd,)
     if [ -z "$names" ]; then
         verdict ok "no virtual network"
     elif [ "$nodes" = 1 ]; then
@@ -58,10 +58,11 @@ check_names() {
         verdict skip "there is no getent"
     elif [ $took -ge 2 ]; then
         verdict warn "looking up $name takes $took s" "so does the start of every MPI program" \
-            "echo '127.0.1.1 $name' | sudo tee -a /etc/hosts"
+            "echo 127.0.1.1 $(printf %q "$name") | sudo tee -a /etc/hosts"
     elif [ -n "$address" ] && ! address_is_here "$address"; then
         verdict warn "$name is $address, which none of this machine's networks has" \
-            "MPI waits for itself there" "echo '127.0.1.1 $name' | sudo tee -a /etc/hosts"
+            "MPI waits for itself there" \
+            "echo 127.0.1.1 $(printf %q "$name") | sudo tee -a /etc/hosts"
     elif [ -n "$(tunnels)" ]; then
         verdict note "$(tunnels): a VPN is up" "if programs hang at their start, keep MPI off it" \
             "$(hang_cure)"

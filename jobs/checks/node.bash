@@ -25,12 +25,13 @@ check_shm() {
     local total free left
     read -r total free < <(df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 { print $2, $4 }')
     left=$(find /dev/shm -maxdepth 1 -type f -user "$(id -un)" -mmin +60 2>/dev/null | wc -l)
-    if [ -z "$free" ]; then
+    if ! [[ $total =~ ^[0-9]{1,15}$ && $free =~ ^[0-9]{1,15}$ ]]; then
         verdict skip "there is no /dev/shm to be measured"
     elif [ "$free" -lt $((16384 * ${ranks:-2})) ] || [ "$total" -le 65536 ]; then
         verdict warn "$((free / 1024)) MB free of $((total / 1024)), for ${ranks:-2} ranks" \
             "shared memory that does not fit ends in a bus error" \
-            "docker run --shm-size=1g   or OMPI_MCA_btl_vader_backing_directory=${TMPDIR:-/tmp}"
+            "docker run --shm-size=1g   or OMPI_MCA_btl_vader_backing_directory=$(
+                printf %q "${TMPDIR:-/tmp}")"
     elif [ "$left" -gt 20 ]; then
         verdict note "/dev/shm has $left files of yours that are an hour old" \
             "programs that were killed left them" "find /dev/shm -user $(id -un) -mmin +60 -delete"
@@ -57,7 +58,7 @@ check_memlock() {
 check_tmpdir() {
     local folder=${TMPDIR:-/tmp} session free
     session=$folder/ompi.${host%%.*}.$(id -u)
-    free=$(df -Pk "$folder" 2>/dev/null | awk 'NR == 2 { print $4 }')
+    free=$(df -Pk "$folder" 2>/dev/null | awk 'NR == 2 && $4 ~ /^[0-9]+$/ { print $4 }')
     if ! [ -d "$folder" ] || ! [ -w "$folder" ]; then
         verdict FAIL "TMPDIR=$folder is no directory that you may write to" \
             "mpirun keeps its sockets there" "export TMPDIR=/tmp"
@@ -115,7 +116,7 @@ least_quota() {
 
 take_quota() { # take_quota "QUOTA PERIOD", of least_quota
     read -r -d '' quota period <<<"$1"
-    if [[ $quota =~ ^[0-9]+$ && $period =~ ^[1-9][0-9]*$ ]]; then
+    if [[ $quota =~ ^[0-9]{1,15}$ && $period =~ ^[1-9][0-9]{0,14}$ ]]; then
         quota=$((100 * quota / period))
         [ "${least:-$quota}" -lt "$quota" ] || least=$quota
     fi

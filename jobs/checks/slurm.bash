@@ -34,7 +34,9 @@ check_srun() {
         *) verdict skip "which MPI is it? there is no mpirun to ask" && return ;;
     esac
     list=$(timeout 10 srun --mpi=list 2>&1)
+    # 24.11 writes "(null)" where older ones write "none".
     default=$(timeout 5 scontrol show config 2>/dev/null | sed -n 's/^MpiDefault *= *//p')
+    default=${default/#'(null)'/none}
     if [[ -n $SLURM_MPI_TYPE && $SLURM_MPI_TYPE != "$want"* ]]; then
         verdict FAIL "SLURM_MPI_TYPE=$SLURM_MPI_TYPE, but $family wants $want" \
             "srun starts N jobs of one rank, or fails" "export SLURM_MPI_TYPE=$want"
@@ -50,11 +52,14 @@ check_srun() {
     fi
 }
 
-# Since 22.05 a step does not take -c from its job: all tasks of a node share all its CPUs.
+# In 22.05 a step does not take -c from its job: all tasks of a node share all its CPUs. In 24.11,
+# which says SLURM_TRES_PER_TASK too, it does, whatever SRUN_CPUS_PER_TASK is.
 check_cpus_per_task() {
     local job=$SLURM_CPUS_PER_TASK step=$SRUN_CPUS_PER_TASK
     $in_job || { verdict skip "not in a Slurm job" && return; }
-    if [[ -n $step && -n $job && $step != "$job" ]]; then
+    if [[ $SLURM_TRES_PER_TASK == *cpu[=:]* ]]; then
+        verdict ok "CPUs of each task: ${job:-1}, as srun takes them from the job"
+    elif [[ -n $step && -n $job && $step != "$job" ]]; then
         verdict FAIL "SLURM_CPUS_PER_TASK=$job, SRUN_CPUS_PER_TASK=$step" \
             "srun stops at two answers to one question" "export SRUN_CPUS_PER_TASK=$job"
     elif [[ ${job:-1} -gt 1 && -z $step ]]; then
@@ -92,8 +97,9 @@ check_account() {
 
 # What Slurm reads wrongly, or not at all, in the job scripts of this tree and of this directory.
 check_script() {
-    local file bad=0 count=0 late dollar folder
+    local file name bad=0 count=0 late dollar folder
     for file in "$jobs"/*.sh ./*.sh; do
+        name=$(printf %q "$file")
         grep -q '^#SBATCH' "$file" 2>/dev/null || continue
         count=$((count + 1))
         late=$(awk '/^#SBATCH/ && late { print FNR; exit } !/^#/ && NF { late = 1 }' "$file")
@@ -101,16 +107,16 @@ check_script() {
         folder=$(sed -nE 's/^#SBATCH +(-o|--output)[ =]+([^ ]*)\/[^\/ ]*.*/\2/p' "$file" |
             head -n 1)
         if grep -q $'\r' "$file"; then
-            verdict FAIL "$file has DOS line ends" "sbatch refuses it" "sed -i 's/\\r\$//' $file"
+            verdict FAIL "$file has DOS line ends" "sbatch refuses it" "sed -i 's/\\r\$//' $name"
         elif [ -n "$late" ]; then
             verdict FAIL "$file, line $late: #SBATCH after the first command" \
                 "sbatch ignores it without a word" "move it up"
         elif [ -n "$dollar" ]; then
             verdict FAIL "$file, line ${dollar%%:*}: a variable in an #SBATCH line" \
-                "it is not expanded" "sbatch --option=\"\$VARIABLE\" $file"
+                "it is not expanded" "sbatch --option=\"\$VARIABLE\" $name"
         elif [[ -n $folder && $folder != *%* && ! -d $folder ]]; then
             verdict FAIL "$file: there is no directory $folder for its output" \
-                "the job fails, and nothing is written" "mkdir -p $folder"
+                "the job fails, and nothing is written" "mkdir -p $(printf %q "$folder")"
         else
             continue
         fi

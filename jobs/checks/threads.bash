@@ -71,6 +71,7 @@ check_openmp() {
         return
     fi
     said=$(timeout 10 "$scratch/omp")
+    # ldd may run what it looks at, which was run just now.
     runtimes=$(ldd "$scratch/omp" 2>/dev/null | grep -cE 'libgomp|libomp|libiomp')
     if [ "$runtimes" -gt 1 ]; then
         verdict warn "two OpenMP runtimes in one program" "each makes threads of its own" \

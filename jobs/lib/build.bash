@@ -67,6 +67,7 @@ make_program() {
     [[ ${#found[@]} = 1 && -f $root/Makefile && $own =~ ^build(-[a-z-]+)?$ ]] || return 0
     path=${found[0]}
     settings_of "$own"
+    need_tools find head mkdir
     mkdir -p "$build" || fail "$build cannot be made: name another one in LOCKSTEP_BUILD"
     # Tasks of an array begin together: one builds, the others wait for it, where there is flock.
     if ! {

@@ -14,6 +14,8 @@
 # The note of a cell is a file of its own, FOLDER/CELL.cell, so that tasks of an array can write at
 # the same time. One that has not run stays there with "status":null, and the report shows it so.
 
+# shellcheck source=jobs/lib/outside.bash
+. "$(dirname "${BASH_SOURCE[0]}")/outside.bash"
 # shellcheck source=jobs/lib/json.bash
 . "$(dirname "${BASH_SOURCE[0]}")/json.bash"
 # shellcheck source=jobs/lib/timeout.bash
@@ -23,6 +25,8 @@
 # What the site wants of sbatch, and the modules that have jq and gnuplot. The study sets jobs.
 # shellcheck disable=SC2154
 read_site "$jobs" || exit 2
+check_environment || exit 2
+need_tools awk cat date grep mkdir paste rm sort tail tr
 
 need_program() {
     "$jobs/launch" --make --dry-run "$1" >/dev/null 2>&1 || # which says why:
@@ -45,9 +49,9 @@ plan_cell() {
 # A program says in its last lines what is wrong; what the launcher adds to that is of less use.
 reason_of() { # reason_of LOG
     local line
-    line=$(grep -E '^(FAIL|[a-z_]+: )' "$1" | grep -vE '^(srun|slurmstepd|mpirun|mpiexec): ' |
-        tail -n 1)
-    echo "${line:-$(grep -v '^#' "$1" | grep . | tail -n 1)}"
+    line=$(grep -aE '^(FAIL|[a-z_]+: )' "$1" | grep -avE '^(srun|slurmstepd|mpirun|mpiexec): ' |
+        tail -n 1 | tr -d '\000')
+    echo "${line:-$(grep -av '^#' "$1" | grep -a . | tail -n 1 | tr -d '\000')}"
 }
 
 # What a run may take: the job must not end before the report is made.
@@ -74,7 +78,8 @@ run_cell() {
         if [[ $status =~ ^(124|137)$ && $((SECONDS - began)) -ge $limit ]]; then
             reason="took longer than the $limit s that it had"
         else
-            reason=$(reason_of "$log")
+            plain "$(reason_of "$log")"
+            reason=${clean[0]}
         fi
         end+=,$(json_pairs error "$reason")
         echo "# $cell: status $status: $reason: see $log"

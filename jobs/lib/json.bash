@@ -1,15 +1,17 @@
 # shellcheck shell=bash
 #
-# json.bash - writes JSON where there may be no jq
+# json.bash - writes JSON where there may be no jq; sourced after outside.bash
 #
 #   json_text TEXT           the text as a JSON string, on one line
 #   json_pairs KEY VALUE...  "KEY":VALUE,... ; numbers, true, false and null stay what they are
+# shellcheck disable=SC2154
 
 json_text() {
-    local text=${1//\\/\\\\}
+    local text
+    plain "$1"
+    text=${clean[0]//\\/\\\\}
     text=${text//\"/\\\"}
-    text=$(tr '\t\n' '  ' <<<"$text" | tr -d '\000-\037' | sed 's/ *$//')
-    printf '"%s"' "$text"
+    printf '"%s"' "${text%"${text##*[! ]}"}"
 }
 
 json_pairs() {

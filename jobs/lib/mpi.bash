@@ -15,15 +15,50 @@ mpi_of_launcher() {
     esac
 }
 
-# The MPI that the program was linked to. Intel's and Cray's libraries are named as MPICH's.
+# The libraries that a program names itself, and those that the system's loader finds for it.
+# Neither runs it, which ldd may do: it can be another's.
+named_libraries() {
+    { readelf -d "$1" || objdump -p "$1" || otool -L "$1"; } 2>/dev/null | grep -E 'lib|NEEDED'
+}
+
+found_libraries() {
+    local loader
+    for loader in "$(command -v ld.so)" /lib64/ld-linux*.so.* /lib64/ld64.so.* /lib/ld-linux*.so.* \
+        /lib/ld-musl-*.so.1; do
+        [ -x "$loader" ] || continue
+        case $loader in
+            *musl* | */ld.so) "$loader" --list "$1" ;;
+            *) LD_TRACE_LOADED_OBJECTS=1 "$loader" "$1" ;; # --list stops at one that is missing
+        esac 2>/dev/null && return
+    done
+}
+
+# The MPI that the program was linked to, perhaps by one of its libraries. Intel's and Cray's are
+# named as MPICH's.
 mpi_of_program() {
-    case $({ ldd "$program" || otool -L "$program"; } 2>/dev/null) in
+    local is
+    is=$(mpi_of_libraries "$(named_libraries "$program")")
+    echo "${is:-$(mpi_of_libraries "$(found_libraries "$program")")}"
+}
+
+mpi_of_libraries() {
+    case $1 in
         *libmpi.so.[2-9]* | *libmpi.[2-9]*.dylib*) echo openmpi ;;
         *libmpich.so* | *libmpich.*dylib*) echo mpich ;;
         *libmpi.so.1* | *libmpi_*.so.1* | *libmpi.1*.dylib*)
             if [ "$(mpi_of_launcher mpirun)" = intel ]; then echo intel; else echo mpich; fi
             ;;
     esac
+}
+
+# Whether TCP should keep to IPv4. On hosts with addresses of both kinds every rank of Open MPI 5.0
+# says "Unable to find reachable pairing" before anything else; it means nothing.
+wants_ipv4() {
+    local library
+    [ -z "$OMPI_MCA_btl_tcp_disable_family$OMPI_MCA_btl" ] || return 1 # the user knows
+    library=$(found_libraries "$program" | sed -n 's/.*libmpi\.so\.40 => \([^ ]*\).*/\1/p')
+    [[ $(readlink -f "$library") == *.so.40.[4-9]* ]] || return 1 # 4.1 is .so.40.30
+    ! command -v ip >/dev/null || [ -n "$(ip -o -4 address show scope global 2>/dev/null)" ]
 }
 
 # Sets launcher to the first mpirun in PATH whose MPI is the program's. Within a directory the name

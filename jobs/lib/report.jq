@@ -73,21 +73,20 @@ def complaint($what): sort_by(.line)
 def wrong_rows: [.[] | select(.r.verified == false)] | length;
 
 # What is to be said of a cell whose program ended well: whether its rows can be relied on.
-def judge_rows($rows; $broken; $files):
-    [.file] as $file
-    | if .file == null then "names no file"
-    elif ($files | index($file)) == null then "\(.file) is missing"
+def judge_rows($rows; $broken; $is_there):
+    if .file == null then "names no file"
+    elif $is_there[.file] | not then "\(.file) is missing"
     elif $broken then $broken
     elif ($rows | length) == 0 then "\(.file) is empty"
     elif ($rows | wrong_rows) > 0
     then "\($rows | wrong_rows) of \($rows | length | plural("row")) not verified"
     else null end;
 
-def with_state($rows; $broken; $files): .why =
+def with_state($rows; $broken; $is_there): .why =
     (if .status == null then "has not run"
      elif .status != 0 then
         (.error // "" | tostring) | if . == "" then null else . end
-     else judge_rows($rows; $broken; $files) end)
+     else judge_rows($rows; $broken; $is_there) end)
     | .why = (.why // if .status == 0 then null else "ended with status \(.status)" end)
     | .state = (if .status == null then "missing" elif .why == null then "ok" else "FAILED" end);
 
@@ -96,6 +95,7 @@ def by_file: reduce group_by(.file)[] as $of ({}; .[$of[0].file] = $of);
 
 # {cells, rows: [{r: the record, file, line, cell}], problems}
 def read_all($lines; $all_files): ($all_files - ["cells.json"]) as $files
+    | (reduce $files[] as $file ({}; .[$file] = true)) as $is_there
     | [$lines[] | read_line] as $read
     | [$read[] | select(.file != "cells.json")] as $data
     | [$read[] | select(.file == "cells.json")] as $plan
@@ -107,7 +107,7 @@ def read_all($lines; $all_files): ($all_files - ["cells.json"]) as $files
     | ($rows | by_file) as $rows_of
     | [$plan[] | select(is_cell) | .value | cleaned
         | with_text(["file", "host", "program", "scaling"]) | (.file // "") as $file
-        | with_state($rows_of[$file] // []; $broken[$file]; $files)] as $cells
+        | with_state($rows_of[$file] // []; $broken[$file]; $is_there)] as $cells
     | (reduce ($cells[] | select(.file)) as $cell ({}; .[$cell.file] = $cell)) as $cell_of
     | [$files[] | select($cell_of[.] == null)] as $alone
     | [$plan[] | select(is_cell | not)] as $no_cells
@@ -125,7 +125,7 @@ def sizes: ["n", "count", "items", "tasks", "width", "height", "depth", "table_b
 def kinds: ["variant", "algorithm", "loop", "term", "kernel", "shape", "pattern", "order", "call",
     "level", "serial", "radius", "panel", "slow", "reproducible", "periodic"];
 def pick($names): . as $r
-    | [$names[] | {key: ., value: $r[.]} | select(.value != null)] | from_entries;
+    | reduce $names[] as $name ({}; if $r[$name] == null then . else .[$name] = $r[$name] end);
 
 def seconds: .median_s // .total_s;
 def low_s: if .median_s then .ci_low_s else null end;
@@ -233,9 +233,9 @@ def fit: .[0] as $base | $base.weak as $weak | $base.w as $w0
 
 def is_of($program; $cell): ($cell.program // "" | split("/") | last) == $program;
 
-# Cells of a study that gave nothing.
+# Of cells that gave nothing, those of this study.
 def gaps($cells; $of): [$cells[]
-    | select(.state != "ok" and .scaling == $of.scaling and .host == null)
+    | select(.scaling == $of.scaling and .host == null)
     | select(is_of($of.r.program; .))
     | {w: ((.ranks // 1) * (.threads // 1)), nodes, ranks, threads, cell, state}];
 
@@ -251,7 +251,8 @@ def scaling_rows: [usable[]
     | .weak = (.scaling == "weak") | .planned = (.cell.scaling != null) | .w = (.r | workers)
     | .key = [.r.program, .scaling, (.weak as $weak | .r | work_key($weak))]] | with_order;
 
-def scaling_groups: .cells as $cells | scaling_rows | group_by([.key, .order])
+def scaling_groups: [.cells[] | select(.state != "ok")] as $cells
+    | scaling_rows | group_by([.key, .order])
     | map(sort_by([.w, .r.ranks // 1, .file, .line]) | .[0] as $base
         | any(.[]; .planned) as $planned
         | select($planned or (map(.w) | unique | length) > 1)
@@ -474,10 +475,11 @@ def host_groups: [usable[] | .host = (.r.host // .cell.host) | .metric = (.r | m
     | group_by([.alone, if .alone then "" else .file end, .r.program, .metric, .r.threads,
         (.r | work_key(false))]);
 
-def on_hosts: .cells as $cells | host_groups | map(.[0] as $one | $one.metric as [$key, $what]
+def on_hosts: [.cells[] | select(.host and .state != "ok")] as $cells
+    | host_groups | map(.[0] as $one | $one.metric as [$key, $what]
     | {title: "\($one.r | name_of_row): \($what)", key: $key, nodes: (
         (group_by(.host) | map({host: .[0].host, value: (map(.r[$key]) | median)}))
-        + [$cells[] | select($one.alone and .host and .state != "ok" and is_of($one.r.program; .))
+        + [$cells[] | select($one.alone and is_of($one.r.program; .))
             | {host, value: null, mark: "\(.state): \(.why)"}])});
 
 # Of all pairs, each host's links to others: those of a slow host are all slow.
@@ -515,11 +517,12 @@ def nodes_part($number): with_verdicts | .title as $title | .key as $key | {
     plots: (if .count < 2 then [] else [{kind: "nodes", name: "nodes-\($number)", title: $title,
         unit: ($key | kind_of_key), median: .median, nodes: .nodes}] end)};
 
-def squares($key; $hosts): [.[] | select(has_number($key))
+def squares($key; $hosts):
+    (reduce range($hosts | length) as $i ({}; .[$hosts[$i]] = $i)) as $place
+    | [.[] | select(has_number($key))
         | {at: ([.r.from_host, .r.to_host], [.r.to_host, .r.from_host]), value: .r[$key]}]
     | group_by(.at)
-    | map({x: (.[0].at[0] as $host | $hosts | index([$host])),
-           y: (.[0].at[1] as $host | $hosts | index([$host])), value: (map(.value) | median)});
+    | map({x: $place[.[0].at[0]], y: $place[.[0].at[1]], value: (map(.value) | median)});
 
 def maps: [links[] | . as $rows | ([.[].r | .from_host, .to_host] | unique) as $hosts
     | select(($hosts | length) > 1)
@@ -682,7 +685,8 @@ def findings($sections): [
         | "\(.title): \(.notes[0])"),
     finding("fact"; $sections[].parts[] | select(.table.name == "waiting") | .notes[0])];
 
-def study($lines; $files; $title): read_all($lines; $files)
+# $odd: sentences about files that were not read.
+def study($lines; $files; $odd; $title): read_all($lines; $files) | .problems += $odd
     | [runs_section, scaling_section, time_section, nodes_section, bytes_section, records_section]
         as $sections
     | {title: $title, rows: (.rows | length), cells: (.cells | length), problems,

@@ -32,7 +32,7 @@ def tables: .sections[].parts[].table // empty | select(.rows != []);
 
 # ---- Text, CSV, JSON Lines
 
-def one_line: gsub("[\u0001-\u001f\u007f]"; " ");
+def one_line: gsub("[\u0000-\u001f\u007f-\u009f]"; " ");
 
 def wrapped($width): reduce (one_line | split(" ")[]) as $word ([""];
         if .[-1] == "" then .[-1] = $word
@@ -62,11 +62,13 @@ def keys_of_table: [.columns[].key] | flatten;
 
 def as_json: tables | . as $table | .rows[] as $row
     | {table: .name, title} + ([keys_of_table[] | {key: ., value: $row[.]}] | from_entries)
+    | map_values(if type == "string" then one_line else . end)
     | tojson;
 
 def as_csv: [tables] | to_entries[] | (select(.key > 0) | ""),
     (.value | keys_of_table as $keys | (["table", "title"] + $keys | @csv),
-        (. as $table | .rows[] | . as $row | [$table.name, $table.title] + [$row[$keys[]]] | @csv));
+        (. as $table | .rows[] | . as $row | [$table.name, $table.title] + [$row[$keys[]]]
+            | map(if type == "string" then one_line else . end) | @csv));
 
 # ---- Plots: gnuplot's commands. Between single quotes nothing is special but the quote.
 

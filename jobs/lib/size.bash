@@ -6,15 +6,13 @@
 # options of launch, and ends by its fail().
 # shellcheck disable=SC2034,SC2154
 
-# A positive number short enough for the shell's arithmetic.
-is_count() { [[ $1 =~ ^[1-9][0-9]{0,6}$ ]]; }
-
-# Slurm writes a number for each node as "8(x3),4": this adds them up to 28.
+# Slurm writes a number for each node as "8(x3),4": this adds them up to 28. The door has let in
+# numbers alone; 10# because 08 is eight.
 add_up() {
     local part sum=0
     for part in ${1//,/ }; do
         [[ $part =~ ^([0-9]+)(\(x([0-9]+)\))?$ ]] &&
-            sum=$((sum + BASH_REMATCH[1] * ${BASH_REMATCH[3]:-1}))
+            sum=$((sum + 10#${BASH_REMATCH[1]} * 10#${BASH_REMATCH[3]:-1}))
     done
     echo "$sum"
 }
@@ -30,34 +28,37 @@ slurm_list() {
     echo "${list:-${!name}}"
 }
 
+# All tasks of the job. Of the components Slurm 24.11 does not tell NTASKS any more.
+tasks_of_job() {
+    if [ -n "$SLURM_HET_SIZE" ]; then
+        add_up "$(slurm_list TASKS_PER_NODE)"
+    else
+        add_up "$SLURM_NTASKS"
+    fi
+}
+
 # The first node's, which is this one; 0 outside a job.
 tasks_here() { add_up "${SLURM_TASKS_PER_NODE%%[(,]*}"; }
 
 # Sets hosts (NAME:SLOTS,...) and slots from $option_hosts, and nodes if -N takes only the first
-# ones. Lines of one name add up.
+# ones.
 read_hosts() {
-    local name count names=() counts=() i
+    local i host_names host_slots list=()
+    read_host_file "$option_hosts"
     nodes=$option_nodes slots=0
-    [ -r "$option_hosts" ] || fail "--hosts $option_hosts cannot be read: name a file of hosts"
-    while read -r name count; do
-        [[ $name != *:* ]] || count=${name#*:} name=${name%%:*}
-        count=${count%%[# ]*} count=${count#slots=}
-        [[ -n $name && $name != '#'* ]] || continue
-        is_count "${count:-1}" ||
-            fail "--hosts $option_hosts: '$count' of $name is no number of slots: write $name 4"
-        for ((i = 0; i < ${#names[@]}; i++)); do
-            [ "${names[i]}" != "$name" ] || break
-        done
-        names[i]=$name counts[i]=$((${counts[i]:-0} + ${count:-1}))
-    done <"$option_hosts"
-    [ ${#names[@]} -gt 0 ] || fail "--hosts $option_hosts names no host: write one a line"
-    [ "${nodes:-0}" -le ${#names[@]} ] ||
-        fail "-N $nodes: --hosts $option_hosts names ${#names[@]}: give fewer nodes, or more hosts"
-    host_count=${nodes:-${#names[@]}}
+    [ "${nodes:-0}" -le ${#host_names[@]} ] ||
+        fail "-N $nodes: --hosts $option_hosts names ${#host_names[@]}:" \
+            "give fewer nodes, or more hosts"
+    host_count=${nodes:-${#host_names[@]}}
     for ((i = 0; i < host_count; i++)); do
-        hosts+=${hosts:+,}${names[i]}:${counts[i]}
-        slots=$((slots + counts[i]))
+        list+=("${host_names[i]}:${host_slots[i]}")
+        slots=$((slots + host_slots[i]))
     done
+    hosts=$(IFS=, && echo "${list[*]}")
+    # MAX_ARG_STRLEN of Linux: a longer word cannot be handed to any launcher.
+    [ ${#hosts} -lt 131072 ] ||
+        fail "--hosts $option_hosts: $host_count hosts make a word of ${#hosts} characters," \
+            "of which the system takes 131071: give fewer by -N"
 }
 
 # Sets nodes where -N or --hosts says how many; else it stays empty, and the launcher decides.
@@ -78,7 +79,7 @@ count_nodes() {
 # Sets ranks and ranks_from, and nodes and per_node where either is told.
 count_ranks() {
     local tasks
-    tasks=$(add_up "$(slurm_list NTASKS)")
+    tasks=$(tasks_of_job)
     per_node=$option_per_node
     count_nodes
     if [ -n "$option_n" ]; then
@@ -95,6 +96,8 @@ count_ranks() {
     else
         ranks=2 ranks_from='nothing is said'
     fi
+    is_count "$ranks" ||
+        fail "$ranks ranks, from $ranks_from: more than 9999999 cannot be started: give fewer by -n"
     if [ -n "$nodes$per_node" ]; then
         nodes=${nodes:-$(((ranks + per_node - 1) / per_node))}
         per_node=${per_node:-$(((ranks + nodes - 1) / nodes))}
@@ -111,6 +114,7 @@ count_threads() {
         threads=$option_t threads_from=-t
     elif [ -n "$OMP_NUM_THREADS" ]; then
         threads=${OMP_NUM_THREADS%%,*} # a list is for nested regions
+        threads=$((10#${threads// /}))
         threads_from="OMP_NUM_THREADS, $(site_from OMP_NUM_THREADS)"
     elif [ -n "$SLURM_CPUS_PER_TASK" ]; then
         threads=$SLURM_CPUS_PER_TASK threads_from="the CPUs per task of job $SLURM_JOB_ID"
@@ -137,7 +141,7 @@ look_around() {
     slots=$cores_here
     if $in_slurm; then
         cpus=$(add_up "$(slurm_list JOB_CPUS_PER_NODE)")
-        slots=$(add_up "$(slurm_list NTASKS)")
+        slots=$(tasks_of_job)
         ranks_here=${per_node:-$(tasks_here)}
         [ "$ranks" -le "$slots" ] || cores_here=0
     elif [ -n "$OMPI_MCA_orte_default_hostfile$PRTE_MCA_prte_default_hostfile$HYDRA_HOST_FILE" ] ||

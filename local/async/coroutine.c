@@ -52,13 +52,14 @@ static struct {
 } opt = { .machines = 1000, .iterations = 10000, .secs = 0.3, .variant = "context" };
 
 static const struct arg options[] = {
-    { "machines", ARG_SIZE, &opt.machines, "state machines at once" },
+    { "machines", ARG_SIZE, &opt.machines, "state machines at once", .max = 1 << 20 },
     { "seed", ARG_SIZE, &opt.seed, "of their random sequences" },
     { "variant", ARG_CHOICE, &opt.variant, "how a machine keeps its place",
       .choices = "callback|context|ucontext|all" },
     { "show", ARG_FLAG, &opt.show, "the path of the first machine" },
     { "seconds", ARG_SECS, &opt.secs, "time budget for one row" },
-    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1 },
+    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1,
+      .max = SAMPLES_MAX },
     ARGS_END,
 };
 
@@ -85,6 +86,7 @@ struct crowd {
     const struct choice *choice;
     struct machine *machines;
     size_t steps; /* of all, of the last run */
+    bool failed;
     int error;
 };
 
@@ -232,6 +234,7 @@ static void prepare(void *arg)
             crowd->error = ENOMEM;
         }
     }
+    crowd->failed = crowd->error;
 }
 
 /* In turns, a visit each, until all have ended. */
@@ -365,11 +368,12 @@ static enum status compare(struct program *program, struct crowd *crowds, size_t
     int error = 0;
 
     for (size_t i = 0; i < count; i++)
-        turns[i] = (struct turn){ .operation = run, .prepare = prepare, .arg = &crowds[i] };
+        turns[i] = (struct turn){ .operation = run, .prepare = prepare, .arg = &crowds[i],
+                                  .failed = &crowds[i].failed };
     if (turns_run(turns, count, &rule) || time_switches(switches))
         error = errno;
     for (size_t i = 0; i < count; i++)
-        error = error ? error : crowds[i].error;
+        error = crowds[i].failed ? crowds[i].error : error;
     if (error) {
         program_error("%zu stacks: %s: give fewer --machines", opt.machines, strerror(error));
         return UNABLE;

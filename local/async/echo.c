@@ -2,15 +2,20 @@
  * echo - a TCP server and its clients in one event loop: framing, back-pressure, peers that vanish
  *
  * A message is a length of 4 bytes and so many bytes. Each client sends --messages messages without
- * waiting for answers; the server sends every message back with its bytes flipped; the client checks
- * the answers byte for byte. Nothing here waits: all is callbacks of one thread.
+ * waiting for answers; the server sends every message back with its bytes flipped; the client
+ * checks the answers byte for byte. Nothing here waits: all is callbacks of one thread.
  *
  * A read returns what has arrived, which may be half a message or several; the server keeps what is
  * incomplete. Who does not read his answers fills the server's memory, so it stops reading from a
- * client that has --high-water bytes of answers unsent, and goes on when they are half gone (--stuck
- * N clients never read). When a client has sent all, it closes its half of the connection and still
- * gets its answers. --vanish N of 100 clients leave in the middle of a message. In the end there are
- * as many open descriptors as in the beginning. An interrupt (SIGINT) closes everything first.
+ * client that has --high-water bytes of answers unsent, and goes on when they are half gone
+ * (--stuck N clients never read). When a client has sent all, it closes its half of the connection
+ * and still gets its answers. --vanish N of 100 clients leave in the middle of a message. In the
+ * end there are as many open descriptors as in the beginning. An interrupt (SIGINT) closes
+ * everything first.
+ *
+ * Anybody on this node can connect to a port of it. The server takes its own clients alone, whose
+ * ports it knows, closes the door when the last one has come, and believes no length that is not
+ * agreed.
  *
  * What can go wrong: the server takes a read for a message (--fault one_read). All is well until a
  * message comes in two pieces.
@@ -41,9 +46,10 @@
 #include "local/lib/clock.h"
 #include "local/lib/data.h"
 #include "local/lib/program.h"
+#include "local/lib/size.h"
 #include "local/lib/stats.h"
 
-enum { HEADER = 4, READ_MAX = 64 << 10, FLIP = 0x20 };
+enum { HEADER = 4, READ_MAX = 64 << 10, STUCK_BYTES = 16 << 10, FLIP = 0x20 };
 
 static struct {
     size_t clients, messages, bytes, vanish, stuck, high_water;
@@ -51,13 +57,14 @@ static struct {
 } opt = { .clients = 8, .messages = 100, .bytes = 64, .high_water = 64 << 10 };
 
 static const struct arg options[] = {
-    { "clients", ARG_SIZE, &opt.clients, "connections" },
-    { "messages", ARG_SIZE, &opt.messages, "messages of each" },
-    { "bytes", ARG_SIZE, &opt.bytes, "bytes of a message" },
-    { "vanish", ARG_SIZE, &opt.vanish, "of 100 clients so many leave in the middle of a message" },
-    { "stuck", ARG_SIZE, &opt.stuck, "clients besides that send and never read" },
+    { "clients", ARG_SIZE, &opt.clients, "connections", .max = 1 << 14 },
+    { "messages", ARG_SIZE, &opt.messages, "messages of each", .max = 1 << 20 },
+    { "bytes", ARG_SIZE, &opt.bytes, "bytes of a message", .max = 1 << 24 },
+    { "vanish", ARG_SIZE, &opt.vanish, "of 100 clients so many leave in the middle of a message",
+      .max = 100 },
+    { "stuck", ARG_SIZE, &opt.stuck, "clients besides that send and never read", .max = 1 << 10 },
     { "high-water", ARG_SIZE, &opt.high_water, "unsent bytes at which a client is no longer read",
-      .min = 1 },
+      .min = 1, .max = 1 << 26 },
     { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose", .choices = "one_read" },
     ARGS_END,
 };
@@ -68,7 +75,10 @@ static struct {
     uv_signal_t interrupt;
     struct sockaddr_in address;
     struct client *clients;
+    size_t opened;          /* clients that have a handle */
     size_t ended;           /* clients that are through: not the stuck ones */
+    bool is_expected[1 << 16]; /* the ports of the clients that have not come yet */
+    size_t to_come;         /* so many */
     size_t served, vanished; /* by the server: connections closed, and cut off in a message */
     size_t paused;          /* connections that are not read at this moment */
     size_t peak;            /* most unsent bytes of one connection */
@@ -86,10 +96,14 @@ struct chunk {
     char data[];
 };
 
+static void end_all_if_through(void);
+
+/* The first one, which ends everything. */
 static void set_error(int status)
 {
     if (!all.error)
         all.error = status;
+    end_all_if_through();
 }
 
 /* ---- The server ---- */
@@ -102,7 +116,6 @@ struct connection {
 };
 
 static void on_server_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *buffer);
-static void end_all_if_through(void);
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
 {
@@ -111,6 +124,12 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
     (void)handle;
     (void)suggested;
     *buffer = uv_buf_init(shared, sizeof shared);
+}
+
+static void close_once(uv_handle_t *handle)
+{
+    if (!uv_is_closing(handle))
+        uv_close(handle, NULL);
 }
 
 static void free_connection(uv_handle_t *handle)
@@ -183,6 +202,15 @@ static size_t length_of(const char *header)
     return ntohl(length);
 }
 
+/* A length that nobody has agreed on: memory is not given to whoever asks. */
+static void refuse(struct connection *c, size_t length)
+{
+    if (!*all.wrong)
+        snprintf(all.wrong, sizeof all.wrong, "a client announced a message of %zu bytes, and %zu "
+                 "are agreed", length, opt.bytes);
+    hang_up(c);
+}
+
 /* Answers what has come whole, and keeps the rest. */
 static void take(struct connection *c, const char *data, size_t bytes)
 {
@@ -201,7 +229,11 @@ static void take(struct connection *c, const char *data, size_t bytes)
     c->partial_bytes += bytes;
     size_t at = 0;
     while (c->partial_bytes - at >= HEADER) {
-        const size_t message = HEADER + length_of(c->partial + at);
+        const size_t length = length_of(c->partial + at), message = HEADER + length;
+        if (length > opt.bytes && length > (opt.stuck ? (size_t)STUCK_BYTES : 0)) {
+            refuse(c, length);
+            return;
+        }
         if (c->partial_bytes - at < message || uv_is_closing((uv_handle_t *)&c->tcp))
             break;
         answer(c, c->partial + at, message);
@@ -234,6 +266,20 @@ static void on_server_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *buf
     }
 }
 
+/* Whether the other end is a client of ours that has not come before. A client that has reset its
+ * connection meanwhile has no name any more: it is refused, and does not mind. */
+static bool is_ours(const uv_tcp_t *tcp)
+{
+    struct sockaddr_in peer;
+    int length = sizeof peer;
+
+    if (uv_tcp_getpeername(tcp, (struct sockaddr *)&peer, &length) || peer.sin_family != AF_INET ||
+        peer.sin_addr.s_addr != htonl(INADDR_LOOPBACK) || !all.is_expected[ntohs(peer.sin_port)])
+        return false;
+    all.is_expected[ntohs(peer.sin_port)] = false;
+    return true;
+}
+
 static void on_connection(uv_stream_t *listener, int status)
 {
     struct connection *const c = status ? NULL : calloc(1, sizeof *c);
@@ -245,11 +291,14 @@ static void on_connection(uv_stream_t *listener, int status)
     uv_tcp_init(&all.loop, &c->tcp);
     c->tcp.data = c;
     status = uv_accept(listener, (uv_stream_t *)&c->tcp);
-    if (status) {
-        set_error(status);
+    if (status || !is_ours(&c->tcp)) {
         uv_close((uv_handle_t *)&c->tcp, free_connection);
+        if (status)
+            set_error(status);
         return;
     }
+    if (--all.to_come == 0)
+        close_once((uv_handle_t *)listener);
     uv_tcp_nodelay(&c->tcp, 1);
     uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_server_read);
 }
@@ -281,9 +330,7 @@ static void leave(struct client *c)
 /* The stuck ones fill the buffers of both sockets first: by large messages, or it takes a while. */
 static size_t bytes_of(const struct client *c)
 {
-    const size_t large = 16 << 10;
-
-    return c->is_stuck && opt.bytes < large ? large : opt.bytes;
+    return c->is_stuck && opt.bytes < STUCK_BYTES ? STUCK_BYTES : opt.bytes;
 }
 
 static char byte_of(const struct client *c, size_t message, size_t place)
@@ -302,6 +349,12 @@ static void on_client_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *buf
         const size_t message = c->at / message_bytes, place = c->at % message_bytes;
         const char expected = place < HEADER ? ((const char *)&length)[place]
                                              : (char)(byte_of(c, message, place - HEADER) ^ FLIP);
+        if (message >= c->sent) {
+            snprintf(all.wrong, sizeof all.wrong, "client %zu got more than %zu answers", c->number,
+                     c->sent);
+            leave(c);
+            return;
+        }
         if (buffer->base[i] != expected && !*all.wrong) {
             snprintf(all.wrong, sizeof all.wrong, "client %zu, answer %zu: byte %zu is %d, not %d",
                      c->number, message, place, buffer->base[i] & 255, expected & 255);
@@ -391,7 +444,8 @@ static void on_connected(uv_connect_t *request, int status)
     struct client *const c = request->data;
 
     if (status) {
-        set_error(status == UV_ECANCELED ? 0 : status);
+        if (status != UV_ECANCELED)
+            set_error(status);
         leave(c);
         return;
     }
@@ -407,15 +461,12 @@ static void on_connected(uv_connect_t *request, int status)
  * stopped reading from every stuck one. */
 static void end_all_if_through(void)
 {
-    if ((all.ended < opt.clients || all.paused < opt.stuck) && !all.interrupted)
+    if ((all.ended < opt.clients || all.paused < opt.stuck) && !all.interrupted && !all.error)
         return;
-    for (size_t i = 0; i < opt.clients + opt.stuck; i++)
-        if (!uv_is_closing((uv_handle_t *)&all.clients[i].tcp))
-            uv_close((uv_handle_t *)&all.clients[i].tcp, NULL);
-    if (!uv_is_closing((uv_handle_t *)&all.listener))
-        uv_close((uv_handle_t *)&all.listener, NULL);
-    if (!uv_is_closing((uv_handle_t *)&all.interrupt))
-        uv_close((uv_handle_t *)&all.interrupt, NULL);
+    for (size_t i = 0; i < all.opened; i++)
+        close_once((uv_handle_t *)&all.clients[i].tcp);
+    close_once((uv_handle_t *)&all.listener);
+    close_once((uv_handle_t *)&all.interrupt);
 }
 
 static void on_interrupt(uv_signal_t *handle, int number)
@@ -426,12 +477,25 @@ static void on_interrupt(uv_signal_t *handle, int number)
     end_all_if_through();
 }
 
+/* The system has given the client a port when it was told to connect. */
+static int expect(const uv_tcp_t *tcp)
+{
+    struct sockaddr_in own;
+    int length = sizeof own;
+    const int status = uv_tcp_getsockname(tcp, (struct sockaddr *)&own, &length);
+
+    if (!status)
+        all.is_expected[ntohs(own.sin_port)] = true;
+    all.to_come += !status;
+    return status;
+}
+
 static int listen_and_connect(void)
 {
     int length = sizeof all.address;
     const size_t vanishing = (opt.clients * opt.vanish + 99) / 100;
 
-    uv_tcp_init(&all.loop, &all.listener);
+    uv_tcp_init(&all.loop, &all.listener); /* cannot fail yet: nor can the others */
     uv_signal_init(&all.loop, &all.interrupt);
     uv_ip4_addr("127.0.0.1", 0, &all.address);
     int status = uv_tcp_bind(&all.listener, (struct sockaddr *)&all.address, 0);
@@ -442,6 +506,7 @@ static int listen_and_connect(void)
     for (size_t i = 0; i < opt.clients + opt.stuck; i++) {
         struct client *const c = &all.clients[i];
         uv_tcp_init(&all.loop, &c->tcp);
+        all.opened++;
         c->tcp.data = c->connect.data = c;
         c->number = i;
         c->is_stuck = i >= opt.clients;
@@ -449,19 +514,23 @@ static int listen_and_connect(void)
         if (!status)
             status = uv_tcp_connect(&c->connect, &c->tcp, (struct sockaddr *)&all.address,
                                     on_connected);
+        if (!status)
+            status = expect(&c->tcp);
     }
     return status;
 }
 
-/* Two descriptors a connection, both ends being here. */
-static void raise_limit(void)
+/* Two descriptors a connection, both ends being here, and some for the loop and for who is refused.
+ * Whether there may be so many. */
+static bool raise_limit(void)
 {
     struct rlimit limit;
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
+    if (getrlimit(RLIMIT_NOFILE, &limit))
+        return true; /* it will show */
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    return limit.rlim_max == RLIM_INFINITY || limit.rlim_max >= 2 * (opt.clients + opt.stuck) + 32;
 }
 
 static size_t open_descriptors(void)
@@ -522,7 +591,8 @@ static void add_row(struct program *program, double secs, bool right)
     program_row(program, &row);
 }
 
-/* Libuv keeps a pipe for signals open from the first loop on: it belongs to what was there before. */
+/* Libuv keeps a pipe for signals open from the first loop on: it belongs to what was there before.
+ * */
 static int warm_up(void)
 {
     const int error = uv_loop_init(&all.loop);
@@ -532,7 +602,11 @@ static int warm_up(void)
 
 static enum status run(struct program *program)
 {
-    raise_limit();
+    if (!raise_limit()) {
+        program_error("%zu connections take two descriptors each: give fewer --clients, or raise "
+                      "the limit of open files", opt.clients + opt.stuck);
+        return UNABLE;
+    }
     signal(SIGPIPE, SIG_IGN);
     int error = warm_up();
     const size_t before = open_descriptors();
@@ -543,10 +617,8 @@ static enum status run(struct program *program)
     }
     const int64_t begin = clock_ns();
     error = listen_and_connect();
-    if (error) {
+    if (error)
         set_error(error);
-        all.interrupted = true;
-    }
     end_all_if_through();
     uv_run(&all.loop, UV_RUN_DEFAULT);
     const double secs = clock_secs(begin, clock_ns());
@@ -565,23 +637,22 @@ int main(int argc, char **argv)
     struct program program;
     enum status status = program_open(&program, argc, argv, options, NULL);
 
-    if (status == PASS && opt.vanish > 100)
-        status = program_usage(&program, "--vanish %zu: of 100 clients", opt.vanish);
-    if (status == PASS && opt.bytes > 1 << 30)
-        status = program_usage(&program, "--bytes: at most 1G in a message");
     if (status != PASS)
         return program_close(&program, status);
     all.clients = calloc(opt.clients + opt.stuck + 1, sizeof *all.clients);
-    all.latencies = malloc((opt.clients * opt.messages + 1) * sizeof *all.latencies);
-    int64_t *const sent_ns = malloc((opt.clients * opt.messages + 1) * sizeof *sent_ns);
+    const size_t messages = size_product(opt.clients, opt.messages);
+    all.latencies = size_alloc(messages, sizeof *all.latencies);
+    int64_t *const sent_ns = size_alloc(messages, sizeof *sent_ns);
     if (!all.clients || !all.latencies || !sent_ns) {
-        program_error("no memory for %zu clients: give fewer", opt.clients);
+        program_error("no memory for %zu clients of %zu messages: give fewer", opt.clients,
+                      opt.messages);
         status = UNABLE;
     }
     for (size_t i = 0; status == PASS && i < opt.clients; i++)
         all.clients[i].sent_ns = sent_ns + i * opt.messages;
     if (status == PASS)
         status = run(&program);
+    program_fault(&program, opt.fault, status == PASS, "no client waits for an answer");
     if (status == PASS && all.interrupted)
         program_note(&program, "interrupted: everything is closed");
     else if (status == PASS)

@@ -28,17 +28,23 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 #include <uv.h>
 
+#include "local/lib/children.h"
 #include "local/lib/clock.h"
 #include "local/lib/program.h"
+#include "local/lib/size.h"
 #include "local/lib/stats.h"
+#include "local/lib/team.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
+
+enum { WORKERS_MAX = 1024 }; /* of libuv's pool */
 
 static struct {
     size_t workers, count, steps, item, iterations;
@@ -48,14 +54,16 @@ static struct {
           .secs = 0.3, .variant = "threads" };
 
 static const struct arg options[] = {
-    { "workers", ARG_SIZE, &opt.workers, "threads of the pool, or processes at a time", .min = 1 },
-    { "count", ARG_SIZE, &opt.count, "items" },
-    { "steps", ARG_SIZE, &opt.steps, "steps of an item" },
+    { "workers", ARG_SIZE, &opt.workers, "threads of the pool, or processes at a time", .min = 1,
+      .max = WORKERS_MAX },
+    { "count", ARG_SIZE, &opt.count, "items", .max = 1 << 16 },
+    { "steps", ARG_SIZE, &opt.steps, "steps of an item", .max = 1 << 28 },
     { "variant", ARG_CHOICE, &opt.variant, "who computes", .choices = "serial|threads|processes|all" },
     { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose", .choices = "early" },
     { "item", ARG_SIZE, &opt.item, "be the process of this item: write its result to stdout and end" },
     { "seconds", ARG_SECS, &opt.secs, "time budget for one row" },
-    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1 },
+    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1,
+      .max = SAMPLES_MAX },
     ARGS_END,
 };
 
@@ -105,6 +113,7 @@ struct executor {
     int64_t stop_ns;
     double wall, cpu;
     int error;
+    char wrong[160]; /* a process that died, and how */
 };
 
 static double cpu_secs(void)
@@ -190,19 +199,32 @@ static void on_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *buffer)
         uv_close((uv_handle_t *)stream, NULL);
         if (job->got == sizeof job->result)
             finish(job);
-        else
-            job->executor->error = got == UV_EOF ? UV_EPIPE : (int)got;
     }
+}
+
+/* Nobody waits for what the others compute. */
+static void end_processes(struct executor *e)
+{
+    for (size_t i = 0; i < e->next; i++)
+        if (uv_is_active((uv_handle_t *)&e->jobs[i].process))
+            uv_process_kill(&e->jobs[i].process, SIGKILL);
 }
 
 static void on_exit(uv_process_t *process, int64_t status, int signal)
 {
     struct job *const job = process->data;
 
-    if (status != 0 || signal != 0)
-        job->executor->error = UV_EIO;
+    struct executor *const e = job->executor;
+    char what[64];
+
+    if ((status != 0 || signal != 0) && !e->error && !*e->wrong) {
+        snprintf(what, sizeof what, "the process of item %zu", job->item - 1);
+        child_tell(what, process->pid, signal ? 128 + signal : (int)status, e->wrong,
+                   sizeof e->wrong);
+        end_processes(e);
+    }
     uv_close((uv_handle_t *)process, NULL);
-    start_next(job->executor);
+    start_next(e);
 }
 
 static void start_next(struct executor *e)
@@ -211,7 +233,7 @@ static void start_next(struct executor *e)
     char *arguments[] = { (char *)(uintptr_t)program_name, "--item", item, "--steps", steps, NULL };
     uv_process_options_t options_of = { .exit_cb = on_exit, .file = own_path, .args = arguments };
 
-    if (e->next == opt.count || e->error)
+    if (e->next == opt.count || e->error || *e->wrong)
         return;
     struct job *const job = &e->jobs[e->next++];
     uv_stdio_container_t stdio[3] = { { .flags = UV_IGNORE },
@@ -228,6 +250,7 @@ static void start_next(struct executor *e)
     if (e->error) {
         uv_close((uv_handle_t *)&job->process, NULL);
         uv_close((uv_handle_t *)&job->out, NULL);
+        end_processes(e);
         return;
     }
     uv_read_start((uv_stream_t *)&job->out, on_alloc, on_read);
@@ -273,9 +296,11 @@ static enum status check(struct program *program, const struct executor *e)
     const char *const name = e->choice->name;
 
     if (e->error) {
-        program_error("%s: %s", name, uv_strerror(e->error));
+        program_error("%s: %s: give fewer --workers", name, uv_strerror(e->error));
         return UNABLE;
     }
+    if (*e->wrong)
+        return program_verdict(program, false, "%s: %s", name, e->wrong);
     if (opt.fault && e->done_at_stop < opt.count)
         return program_verdict(program, false, "early: the clock stopped after %.3g s with %zu of %zu "
                                "results", e->wall, e->done_at_stop, opt.count);
@@ -286,10 +311,20 @@ static enum status check(struct program *program, const struct executor *e)
     return PASS;
 }
 
+/* Libuv aborts where its pool cannot be started: so many threads are tried first. */
+static enum status check_threads(void)
+{
+    if (team_try(opt.workers) == 0)
+        return PASS;
+    program_error("threads: %zu: %s: give fewer --workers, or raise the limit of processes",
+                  opt.workers, strerror(errno));
+    return UNABLE;
+}
+
 static enum status measure(struct program *program, struct executor *e, double *serial)
 {
     const struct stop_rule rule = { 3, opt.fault ? 1 : opt.iterations, opt.secs, 0.02 };
-    double *const walls = malloc(opt.iterations * sizeof *walls);
+    double *const walls = size_alloc(opt.iterations, sizeof *walls);
     enum status status = walls ? PASS : UNABLE;
     struct summary summary = { 0 };
     struct record row = program->record;
@@ -297,6 +332,10 @@ static enum status measure(struct program *program, struct executor *e, double *
     double cpu = 0;
     const int64_t begin = clock_ns();
 
+    if (!walls)
+        program_error("no memory for %zu samples: give fewer --iterations", opt.iterations);
+    if (status == PASS && e->choice->run == run_threads)
+        status = check_threads();
     while (status == PASS &&
            stats_stop(&rule, walls, count, clock_secs(begin, clock_ns())) == STOP_NOT) {
         run(e);
@@ -327,13 +366,12 @@ int main(int argc, char **argv)
     enum status status = program_parse(&program, argc, argv, options, true);
 
     if (status == PASS && opt.item != SIZE_MAX) {
+        child_ends_with(getppid());
         const uint64_t result = compute(opt.item);
         return write(STDOUT_FILENO, &result, sizeof result) == sizeof result ? 0 : 1;
     }
     if (status == PASS)
         status = program_open(&program, argc, argv, options, &opt.workers);
-    if (status == PASS && opt.workers > 1024)
-        status = program_usage(&program, "--workers %zu: libuv's pool has 1024 at most", opt.workers);
     char workers[32], path[4096];
     size_t length = sizeof path;
     snprintf(workers, sizeof workers, "%zu", opt.workers);

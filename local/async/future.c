@@ -30,6 +30,7 @@
 #include <uv.h>
 
 #include "local/lib/program.h"
+#include "local/lib/team.h"
 
 static struct {
     size_t n;
@@ -38,13 +39,14 @@ static struct {
 } opt = { .n = 5 };
 
 static const struct arg options[] = {
-    { "n", ARG_SIZE, &opt.n, "argument of both, at most 20" },
+    { "n", ARG_SIZE, &opt.n, "argument of both; more, and the factorial does not fit into 64 bits",
+      .max = 20 },
     { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose", .choices = "add_one" },
     { "show", ARG_FLAG, &opt.show, "the callbacks, as they come" },
     ARGS_END,
 };
 
-enum { CALLBACKS_MAX = 4 };
+enum { CALLBACKS_MAX = 4, POOL = 2 };
 
 /* Used by the thread of the loop alone, but for compute(), which the pool calls. */
 struct future {
@@ -306,10 +308,11 @@ int main(int argc, char **argv)
 {
     enum status status = program_open(&program, argc, argv, options, NULL);
 
-    if (status == PASS && opt.n > 20)
-        status = program_usage(&program, "--n %zu: 20 at most, or the factorial does not fit into "
-                               "64 bits", opt.n);
     setenv("UV_THREADPOOL_SIZE", "2", 1); /* read when the pool is first used */
+    if (status == PASS && team_try(POOL)) { /* libuv would abort */
+        program_error("%d threads: %s: raise the limit of processes", POOL, strerror(errno));
+        status = UNABLE;
+    }
     sem_init(&pool_is_held, 0, 0);
     if (status == PASS) {
         status = run();

@@ -44,12 +44,14 @@ static struct {
 } opt = { .n = 10, .timeout = SIZE_MAX, .iterations = 10000, .secs = 0.3 };
 
 static const struct arg options[] = {
-    { "n", ARG_SIZE, &opt.n, "argument of the tasks, at most 20" },
+    { "n", ARG_SIZE, &opt.n, "argument of the tasks; more, and a result does not fit into 64 bits",
+      .max = 20 },
     { "timeout", ARG_SIZE, &opt.timeout, "rounds after which a task is cancelled" },
     { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose", .choices = "divide_first" },
     { "show", ARG_FLAG, &opt.show, "who has which turn" },
     { "seconds", ARG_SECS, &opt.secs, "time budget for the row" },
-    { "iterations", ARG_SIZE, &opt.iterations, "samples at most", .min = 1 },
+    { "iterations", ARG_SIZE, &opt.iterations, "samples at most", .min = 1,
+      .max = SAMPLES_MAX },
     ARGS_END,
 };
 
@@ -248,9 +250,6 @@ int main(int argc, char **argv)
     struct gathering g = { 0 };
     struct turn turn = { .operation = run, .prepare = begin, .arg = &g };
 
-    if (status == PASS && opt.n > 20)
-        status = program_usage(&program, "--n %zu: 20 at most, or a result does not fit into 64 "
-                               "bits", opt.n);
     if (status == PASS && turns_run(&turn, 1, &rule))
         g.error = errno;
     if (status == PASS && !g.error) {
@@ -259,7 +258,8 @@ int main(int argc, char **argv)
         run(&g);
     }
     if (status == PASS && g.error) {
-        program_error("stacks for three tasks: %s", strerror(g.error));
+        program_error("stacks for three tasks: %s: give fewer --iterations, or more memory",
+                      strerror(g.error));
         status = UNABLE;
     }
     if (status == PASS) {

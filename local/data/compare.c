@@ -36,6 +36,10 @@
  * Test(1): --fault call_now
  * Test(1): --fault call_now --workers 1 --count 0
  * Test(2): --workers 0
+ * Test(2): --workers 1025
+ * Test(2): --count 9223372036854775807
+ * Test(2): --iterations 9223372036854775808
+ * Test(77): --count 1000G
  * Test(2): --variant asyncio
  */
 #ifdef __linux__
@@ -66,8 +70,10 @@
 #include "local/lib/clock.h"
 #include "local/lib/memory.h"
 #include "local/lib/program.h"
+#include "local/lib/size.h"
+#include "local/lib/team.h"
 
-enum { MOST_WORKERS = 1024 /* of libuv's pool */ };
+enum { MOST_WORKERS = 1024 /* of libuv's pool */, MOST_SAMPLES = 1 << 20 /* processes, of ms each */ };
 
 static struct {
     size_t workers, count, seed, iterations;
@@ -76,14 +82,16 @@ static struct {
 } opt = { .workers = 4, .count = 100000, .iterations = 200, .secs = 1, .variant = "all" };
 
 static const struct arg options[] = {
-    { "workers", ARG_SIZE, &opt.workers, "threads or processes, and lists", .min = 1 },
-    { "count", ARG_SIZE, &opt.count, "numbers in each list" },
+    { "workers", ARG_SIZE, &opt.workers, "threads or processes, and lists", .min = 1,
+      .max = MOST_WORKERS },
+    { "count", ARG_SIZE, &opt.count, "numbers in each list", .max = TEAM_COUNT_MAX },
     { "variant", ARG_CHOICE, &opt.variant, "the model",
       .choices = "serial|threads|processes|openmp|libuv|all" },
     { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose", .choices = "call_now" },
     { "seed", ARG_SIZE, &opt.seed, "other numbers" },
     { "seconds", ARG_SECS, &opt.secs, "time budget for one row" },
-    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1 },
+    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1,
+      .max = MOST_SAMPLES },
     ARGS_END,
 };
 
@@ -647,12 +655,15 @@ int main(int argc, char **argv)
     struct program program;
     enum status status = program_open(&program, argc, argv, options, &opt.workers);
 
-    if (status == PASS && opt.workers > MOST_WORKERS)
-        status = program_usage(&program, "--workers %zu: at most %d", opt.workers, MOST_WORKERS);
-    if (status == PASS && opt.count > SIZE_MAX / 64 / opt.workers)
-        status = program_usage(&program, "--count %zu: too many for any memory", opt.count);
-    if (status == PASS && opt.iterations > SIZE_MAX / 64 / MODELS / MEASURES)
-        status = program_usage(&program, "--iterations %zu: too many", opt.iterations);
+    if (status == PASS && memory_room(size_product(opt.workers * opt.count, sizeof(double)))) {
+        program_error("no memory for %zu x %zu numbers: give a smaller --count", opt.workers,
+                      opt.count);
+        status = UNABLE;
+    }
+    if (status == PASS && team_try(opt.workers)) {
+        program_error("%zu threads: %s: give fewer --workers", opt.workers, strerror(errno));
+        status = UNABLE;
+    }
 #ifndef WITH_UV
     if (status == PASS && arg_is(opt.variant, "libuv")) {
         program_error("this build has no libuv: install it and build again");

@@ -33,6 +33,9 @@
  * Test(2): --serial half
  * Test(2): --workers 0
  * Test(2): --scaling linear
+ * Test(2): --workers 1025
+ * Test(2): --count 9223372036854775807
+ * Test(2): --iterations 9223372036854775808
  */
 #include <errno.h>
 #include <math.h>
@@ -43,9 +46,11 @@
 #include "local/lib/cpus.h"
 #include "local/lib/data.h"
 #include "local/lib/program.h"
+#include "local/lib/team.h"
 #include "local/lib/turns.h"
 
 enum { MOST_WORKERS = 1024, STEPS = 64 };
+#define MOST_COUNT ((size_t)1 << 32) /* some minutes of one worker */
 
 /* x -> FACTOR x + ADDEND modulo 2^64 (Knuth's MMIX generator): each step needs the one before. */
 static const uint64_t factor = UINT64_C(6364136223846793005);
@@ -72,14 +77,15 @@ static struct plot plot = {
 };
 
 static const struct arg options[] = {
-    { "workers", ARG_SIZE, &opt.workers, "threads of the largest team", .min = 1 },
-    { "count", ARG_SIZE, &opt.count, "items of work (weak: of one worker)" },
+    { "workers", ARG_SIZE, &opt.workers, "threads of the largest team", .min = 1, .max = MOST_WORKERS },
+    { "count", ARG_SIZE, &opt.count, "items of work (weak: of one worker)", .max = MOST_COUNT },
     { "scaling", ARG_CHOICE, &opt.scaling, "the same work, or more with more workers",
       .choices = "strong|weak|all" },
     { "serial", ARG_TEXT, &opt.serial, "share of the work that one worker does alone, 0 to 1" },
     { "seed", ARG_SIZE, &opt.seed, "other numbers" },
     { "seconds", ARG_SECS, &opt.secs, "time budget for one row" },
-    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1 },
+    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1,
+      .max = SAMPLES_MAX },
     PLOT_ARG(&plot),
     ARGS_END,
 };
@@ -372,14 +378,14 @@ int main(int argc, char **argv)
     enum status status = program_open(&program, argc, argv, options, &opt.workers);
     const int cores = cpus_granted(&cpus) ? cpus_online() : cpus_count(&cpus);
 
-    if (status == PASS && opt.workers > MOST_WORKERS)
-        status = program_usage(&program, "--workers %zu: at most %d", opt.workers, MOST_WORKERS);
-    if (status == PASS && opt.count > SIZE_MAX / MOST_WORKERS)
-        status = program_usage(&program, "--count %zu: too many items", opt.count);
     if (status == PASS)
         status = read_share(&program, &serial);
     if (status == PASS)
         status = program_plot(&program, &plot);
+    if (status == PASS && team_try(opt.workers)) {
+        program_error("%zu threads: %s: give fewer --workers", opt.workers, strerror(errno));
+        status = UNABLE;
+    }
     omp_set_dynamic(0);
     if (status == PASS && opt.workers > (size_t)cores)
         program_note(&program, "%d core%s: larger teams take turns on them and cannot gain", cores,

@@ -27,19 +27,28 @@
  * Test:    --task all --variant all --count 777 --n 15 --cutoff 2:15 --workers 7 --seed 3
  * Test:    --task all --variant all --count 5 --n 20 --cutoff 0 --workers 64
  * Test(2): --task fib --n 94
+ * Test(2): --task fib --n 61
+ * Test(2): --workers 4097
+ * Test(2): --count 9223372036854775807
+ * Test(2): --iterations 9223372036854775808
+ * Test(77): --count 1000G
  * Test(2): --workers 0
  * Test(2): --variant futures
  */
+#include <errno.h>
 #include <math.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "local/lib/data.h"
+#include "local/lib/memory.h"
 #include "local/lib/program.h"
+#include "local/lib/size.h"
+#include "local/lib/team.h"
 #include "local/lib/turns.h"
 
-enum { MOST_WORKERS = 4096, MOST_N = 93 /* the last that 64 bits hold */ };
+enum { MOST_WORKERS = 4096, MOST_N = 60 /* some hours of calls; 64 bits hold up to 93 */ };
 
 static struct {
     size_t workers, count, n, iterations, seed;
@@ -50,16 +59,19 @@ static struct {
           .secs = 1, .task = "mixed", .variant = "tasks" };
 
 static const struct arg options[] = {
-    { "workers", ARG_SIZE, &opt.workers, "threads", .min = 1 },
+    { "workers", ARG_SIZE, &opt.workers, "threads", .min = 1, .max = MOST_WORKERS },
     { "task", ARG_CHOICE, &opt.task, "what is done", .choices = "mixed|fib|all" },
     { "variant", ARG_CHOICE, &opt.variant, "how it is shared out",
       .choices = "tasks|sections|serial|all" },
-    { "count", ARG_SIZE, &opt.count, "mixed: pairs that are added, and subtracted" },
-    { "n", ARG_SIZE, &opt.n, "fib: which Fibonacci number" },
-    { "cutoff", ARG_RANGE, &opt.cutoff, "fib: calls below this number are no tasks" },
+    { "count", ARG_SIZE, &opt.count, "mixed: pairs that are added, and subtracted",
+      .max = TEAM_COUNT_MAX },
+    { "n", ARG_SIZE, &opt.n, "fib: which Fibonacci number", .max = MOST_N },
+    { "cutoff", ARG_RANGE, &opt.cutoff, "fib: calls below this number are no tasks",
+      .max = MOST_N + 1 },
     { "seed", ARG_SIZE, &opt.seed, "mixed: other numbers" },
     { "seconds", ARG_SECS, &opt.secs, "time budget for one row" },
-    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1 },
+    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1,
+      .max = SAMPLES_MAX },
     ARGS_END,
 };
 
@@ -408,19 +420,19 @@ int main(int argc, char **argv)
     struct program program;
     enum status status = program_open(&program, argc, argv, options, &opt.workers);
 
-    if (status == PASS && opt.workers > MOST_WORKERS)
-        status = program_usage(&program, "--workers %zu: at most %d", opt.workers, MOST_WORKERS);
-    if (status == PASS && opt.n > MOST_N)
-        status = program_usage(&program, "--n %zu: fib(%zu) does not fit into 64 bits: at most %d",
-                               opt.n, opt.n, MOST_N);
+    if (status == PASS && team_try(opt.workers)) {
+        program_error("%zu threads: %s: give fewer --workers", opt.workers, strerror(errno));
+        status = UNABLE;
+    }
     if (status != PASS)
         return program_close(&program, status);
 
+    const bool has_room = !memory_room(size_product(2 * opt.count, sizeof(uint64_t)));
     struct job job = {
         .threads = (int)opt.workers,
         .count = opt.count,
-        .sums = calloc(opt.count + 1, sizeof *job.sums),
-        .differences = calloc(opt.count + 1, sizeof *job.differences),
+        .sums = has_room ? calloc(opt.count + 1, sizeof *job.sums) : NULL,
+        .differences = has_room ? calloc(opt.count + 1, sizeof *job.differences) : NULL,
         .counters = aligned_alloc(64, opt.workers * sizeof *job.counters),
     };
     omp_set_dynamic(0);

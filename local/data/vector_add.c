@@ -33,6 +33,10 @@
  * Test:    --cold --limit-bandwidth 50000000000
  * Test(2): --workers 0
  * Test(2): --workers 1000000
+ * Test(2): --count 9223372036854775807
+ * Test(2): --iterations 9223372036854775808
+ * Test(77): --count 1000G
+ * Test(77): --count 8:1000G
  * Test(2): --variant gpu
  */
 #include <errno.h>
@@ -46,8 +50,11 @@
 #include "local/lib/bandwidth.h"
 #include "local/lib/cpus.h"
 #include "local/lib/data.h"
+#include "local/lib/memory.h"
 #include "local/lib/pages.h"
 #include "local/lib/program.h"
+#include "local/lib/size.h"
+#include "local/lib/team.h"
 #include "local/lib/turns.h"
 
 enum { MOST_WORKERS = 4096, LINE = 16 /* floats of a cache line */ };
@@ -64,8 +71,8 @@ static struct {
           .variant = "stream", .pages = "huge" };
 
 static const struct arg options[] = {
-    { "workers", ARG_SIZE, &opt.workers, "threads", .min = 1 },
-    { "count", ARG_RANGE, &opt.count, "elements of each array" },
+    { "workers", ARG_SIZE, &opt.workers, "threads", .min = 1, .max = MOST_WORKERS },
+    { "count", ARG_RANGE, &opt.count, "elements of each array", .max = TEAM_COUNT_MAX },
     { "variant", ARG_CHOICE, &opt.variant, "how to add",
       .choices = "serial|simd|threads|stream|offload|all" },
     { "cold", ARG_FLAG, &opt.cold, "a new array for each result: time the first touch as well" },
@@ -74,7 +81,8 @@ static const struct arg options[] = {
       "bytes/s that memory can give, as likwid-bench measures it; 0: measure it here" },
     { "seed", ARG_SIZE, &opt.seed, "other numbers" },
     { "seconds", ARG_SECS, &opt.secs, "time budget for one row" },
-    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1 },
+    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1,
+      .max = SAMPLES_MAX },
     ARGS_END,
 };
 
@@ -370,7 +378,7 @@ static enum status run(struct program *program, size_t count, struct vectors *li
 {
     struct vectors v;
 
-    if (count > SIZE_MAX / 64 || vectors_open(&v, count, (int)opt.workers)) {
+    if (vectors_open(&v, count, (int)opt.workers)) {
         program_error("no memory for 3 x %zu floats: give a smaller --count", count);
         return UNABLE;
     }
@@ -391,6 +399,16 @@ static enum status run_all(struct program *program)
     if (limit_count > most_limit_count)
         limit_count = most_limit_count;
     const int cores = cpus_granted(&cpus) ? cpus_online() : cpus_count(&cpus);
+    if (team_try(opt.workers > (size_t)cores ? opt.workers : (size_t)cores)) {
+        program_error("%zu threads: %s: give fewer --workers", opt.workers, strerror(errno));
+        return UNABLE;
+    }
+    /* --cold has two results for a moment. */
+    const size_t floats = 4 * opt.count.to + (opt.limit_bandwidth ? 0 : 3 * limit_count);
+    if (memory_room(size_product(floats, sizeof(float)))) {
+        program_error("no memory for 3 x %zu floats: give a smaller --count", opt.count.to);
+        return UNABLE;
+    }
     if (!opt.limit_bandwidth && vectors_open(&limit, limit_count, cores)) {
         program_error("no memory for the limit's 3 x %zu floats: give --limit-bandwidth",
                       limit_count);
@@ -429,8 +447,6 @@ int main(int argc, char **argv)
     struct program program;
     enum status status = program_open(&program, argc, argv, options, &opt.workers);
 
-    if (status == PASS && opt.workers > MOST_WORKERS)
-        status = program_usage(&program, "--workers %zu: at most %d", opt.workers, MOST_WORKERS);
     if (status == PASS && arg_is(opt.variant, "offload") && omp_get_num_devices() == 0) {
         program_error("no device to offload to (omp_get_num_devices() is 0): take another variant");
         status = UNABLE;

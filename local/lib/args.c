@@ -17,6 +17,8 @@ static const char *what_it_takes(enum arg_kind kind)
     case ARG_RANGE: return "SIZE[:SIZE]";
     case ARG_SECS: return "TIME";
     case ARG_TEXT: return "TEXT";
+    case ARG_FILE:
+    case ARG_INPUT: return "FILE";
     default: return "";
     }
 }

@@ -25,6 +25,8 @@ enum arg_kind {       /* `value` points to, and the user writes: */
     ARG_RANGE,        /* struct range; a size, or FROM:TO */
     ARG_SECS,         /* double, seconds; a number, s, ms or us may follow */
     ARG_TEXT,         /* const char *; any word. It points into argv */
+    ARG_FILE,         /* const char *; likewise, a file that is written */
+    ARG_INPUT,        /* const char *; likewise, a file that is read */
     ARG_CHOICE,       /* const char *; one of the words in `choices` */
 };
 

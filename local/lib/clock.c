@@ -21,7 +21,7 @@ struct timespec clock_deadline(double secs)
 {
     struct timespec deadline;
 
-    clock_gettime(CLOCK_REALTIME, &deadline);
+    clock_gettime(CLOCK_MONOTONIC, &deadline);
     deadline.tv_sec += (time_t)secs;
     deadline.tv_nsec += (long)(fmod(secs, 1) * 1e9);
     if (deadline.tv_nsec >= 1000000000) {

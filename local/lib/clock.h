@@ -17,7 +17,8 @@ double clock_secs(int64_t from_ns, int64_t to_ns);
 /* Sleeps for `secs`, and goes on with what is left when a signal interrupts it. */
 void clock_sleep(double secs);
 
-/* The time of day `secs` from now, for pthread_cond_timedwait() and its kin. */
+/* The monotonic clock's time `secs` (up to 10^9) from now: for wait.h, not for POSIX's own timed
+ * waits, which go by the time of day. */
 struct timespec clock_deadline(double secs);
 
 #endif

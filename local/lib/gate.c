@@ -1,7 +1,6 @@
 #include "local/lib/gate.h"
 #include "local/lib/clock.h"
-
-#include <errno.h>
+#include "local/lib/wait.h"
 
 int gate_init(struct gate *gate, bool shared)
 {
@@ -28,17 +27,6 @@ static size_t take(struct gate *gate, size_t count)
     return 0;
 }
 
-/* Returns 0, or -1 with ETIMEDOUT. */
-static int wait_call(struct gate *gate, const struct timespec *deadline)
-{
-    int status;
-
-    do
-        status = deadline ? sem_timedwait(&gate->calls, deadline) : sem_wait(&gate->calls);
-    while (status && errno == EINTR);
-    return status;
-}
-
 void gate_enter(struct gate *gate)
 {
     atomic_fetch_add(&gate->inside, 1);
@@ -51,13 +39,13 @@ bool gate_leave(struct gate *gate)
     /* Everybody inside has been called: one call, perhaps still on its way, is ours. It does not
      * come if its process was killed just then. */
     const struct timespec soon = clock_deadline(1);
-    wait_call(gate, &soon);
+    wait_semaphore(&gate->calls, &soon);
     return true;
 }
 
 bool gate_sleep(struct gate *gate, const struct timespec *deadline)
 {
-    return wait_call(gate, deadline) == 0 || gate_leave(gate);
+    return wait_semaphore(&gate->calls, deadline) == 0 || gate_leave(gate);
 }
 
 void gate_open(struct gate *gate, size_t count)

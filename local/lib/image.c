@@ -1,4 +1,5 @@
 #include "local/lib/image.h"
+#include "local/lib/file.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -20,8 +21,7 @@ enum status image_check(const char *path, char *error, size_t error_size)
                  "%s: this build cannot write PNG: install libpng and build again", path);
         return UNABLE;
     }
-    FILE *file = fopen(path, "ab");
-    if (!file || fclose(file)) {
+    if (file_writable(path)) {
         snprintf(error, error_size, "%s: %s: name a file that can be written", path,
                  strerror(errno));
         return USAGE;

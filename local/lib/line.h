@@ -19,10 +19,12 @@ static inline size_t line_power_of_2(size_t n)
     return power;
 }
 
-/* `bytes` rounded up to whole lines, for aligned_alloc(LINE_BYTES, ...). */
+/* `bytes` rounded up to whole lines, for aligned_alloc(LINE_BYTES, ...); half of what a size_t holds,
+ * which it refuses, where that is no size_t. */
 static inline size_t line_up(size_t bytes)
 {
-    return (bytes + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES;
+    return bytes > SIZE_MAX / 2 ? SIZE_MAX / 2 / LINE_BYTES * LINE_BYTES
+                                         : (bytes + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES;
 }
 
 /* A wait of some nanoseconds in a loop that watches a variable: the core's other thread goes on. */

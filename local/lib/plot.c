@@ -1,4 +1,5 @@
 #include "local/lib/plot.h"
+#include "local/lib/file.h"
 
 #include <errno.h>
 #include <math.h>
@@ -35,8 +36,7 @@ enum status plot_check(const struct plot *plot, char *error, size_t error_size)
         snprintf(error, error_size, "--plot: there is no gnuplot: install it, or leave --plot out");
         return UNABLE;
     }
-    FILE *file = fopen(plot->file, "w");
-    if (!file || fclose(file)) {
+    if (file_writable(plot->file)) {
         snprintf(error, error_size, "--plot %s: %s: name a file that can be written", plot->file,
                  strerror(errno));
         return USAGE;

@@ -19,7 +19,7 @@
 #include "local/lib/status.h"
 
 #define PLOT_ARG(plot)                                                                             \
-    { "plot", ARG_TEXT, &(plot)->file, "draw the results into this .svg or .png file (gnuplot)" }
+    { "plot", ARG_FILE, &(plot)->file, "draw the results into this .svg or .png file (gnuplot)" }
 
 struct plot_point {
     double x, y, low, high;
@@ -48,8 +48,8 @@ struct plot {
 };
 
 /*
- * Whether the plot can be made: .svg or .png, a file that can be written (it is made, empty) and
- * gnuplot. PASS, also if nothing is to be drawn; else USAGE or UNABLE with a sentence in `error`.
+ * Whether the plot can be made: .svg or .png, a file that can be written (it is made, empty, if
+ * there is none; what it holds stays until the plot is drawn) and gnuplot. PASS, also if nothing is to be drawn; else USAGE or UNABLE with a sentence in `error`.
  */
 enum status plot_check(const struct plot *plot, char *error, size_t error_size);
 

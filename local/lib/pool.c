@@ -1,7 +1,10 @@
 #include "local/lib/pool.h"
 #include "local/lib/clock.h"
 #include "local/lib/gate.h"
+#include "local/lib/memory.h"
 #include "local/lib/mpmc.h"
+#include "local/lib/size.h"
+#include "local/lib/wait.h"
 
 #include <errno.h>
 #include <math.h>
@@ -90,9 +93,10 @@ void pool_close(struct pool *pool)
 struct pool *pool_open(size_t workers, size_t capacity)
 {
     const size_t bytes = mpmc_bytes(capacity);
-    struct pool *const pool =
-        aligned_alloc(LINE_BYTES, line_up(sizeof *pool + workers * sizeof *pool->threads));
-    struct mpmc *const tasks = bytes && pool ? aligned_alloc(LINE_BYTES, line_up(bytes)) : NULL;
+    struct pool *const pool = aligned_alloc(
+        LINE_BYTES, line_up(size_sum(sizeof *pool, size_product(workers, sizeof *pool->threads))));
+    struct mpmc *const tasks = bytes && pool && !memory_room(bytes)
+                                   ? aligned_alloc(LINE_BYTES, line_up(bytes)) : NULL;
 
     if (!tasks || gate_init(&pool->submitted, false)) {
         free(tasks);
@@ -105,7 +109,7 @@ struct pool *pool_open(size_t workers, size_t capacity)
     pool->workers = 0;
     atomic_init(&pool->closed, false);
     pthread_mutex_init(&pool->lock, NULL);
-    pthread_cond_init(&pool->finished, NULL);
+    wait_condition_init(&pool->finished, false);
     while (pool->workers < workers) {
         const int error = pthread_create(&pool->threads[pool->workers], NULL, work, pool);
         if (error) {
@@ -153,10 +157,11 @@ int pool_wait(struct pool *pool, struct task *task, double limit_secs)
     if (is_finished(task))
         return 0;
     atomic_compare_exchange_strong(&task->state, &expected, AWAITED); /* or it is, from before */
-    const struct timespec deadline = clock_deadline(isinf(limit_secs) ? 1e9 : limit_secs);
+    const bool has_limit = !isinf(limit_secs);
+    const struct timespec deadline = clock_deadline(has_limit ? limit_secs : 0);
     pthread_mutex_lock(&pool->lock);
     while (!is_finished(task) && error != ETIMEDOUT)
-        error = pthread_cond_timedwait(&pool->finished, &pool->lock, &deadline);
+        error = wait_condition(&pool->finished, &pool->lock, has_limit ? &deadline : NULL);
     pthread_mutex_unlock(&pool->lock);
     if (is_finished(task))
         return 0;

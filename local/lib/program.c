@@ -1,5 +1,6 @@
 #include "local/lib/program.h"
 #include "local/lib/cpus.h"
+#include "local/lib/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -70,11 +71,12 @@ enum status program_parse(struct program *program, int argc, char **argv,
     char error[512];
 
     program_descriptors();
-    *program = (struct program){ .speaks = speaks, .format = "table", .fault = fault_of(options) };
+    *program = (struct program){ .speaks = speaks, .format = "table", .options = options,
+                                  .fault = fault_of(options) };
     const struct arg common[] = {
         { "format", ARG_CHOICE, &program->format, "how results are written",
           .choices = "table|csv|json" },
-        { "output", ARG_TEXT, &program->output, "write results to this file, not to stdout" },
+        { "output", ARG_FILE, &program->output, "write results to this file, not to stdout" },
         { "help", ARG_FLAG, &help, "show this and end" },
         ARGS_END,
     };
@@ -133,6 +135,32 @@ static void heading(struct program *program, const struct setting *setting, cons
                 binding, setting->oversubscribed ? ", oversubscribed" : "", date);
 }
 
+/* The file of an option that was given, or NULL. */
+static const char *file_of(const struct arg *arg)
+{
+    const char *const name = arg->kind == ARG_FILE || arg->kind == ARG_INPUT
+                                 ? *(const char *const *)arg->value : NULL;
+
+    return name && *name ? name : NULL;
+}
+
+/* What one option writes another must not write, nor read. */
+static enum status check_files(const struct program *program)
+{
+    const struct arg output = { "output", ARG_FILE, (void *)(uintptr_t)&program->output, "" };
+
+    for (const struct arg *one = &output; one->kind != ARG_END;
+         one = one == &output ? program->options : one + 1)
+        for (const struct arg *other = program->options; other->kind != ARG_END; other++) {
+            const char *const written = one->kind == ARG_FILE ? file_of(one) : NULL;
+            const char *const taken = file_of(other);
+            if (other != one && written && taken && file_same(written, taken))
+                return program_usage(program, "--%s and --%s: both are the file %s: name two",
+                                     one->name, other->name, taken);
+        }
+    return PASS;
+}
+
 enum status program_begin(struct program *program, const struct setting *setting)
 {
     struct record *record = &program->record;
@@ -148,6 +176,8 @@ enum status program_begin(struct program *program, const struct setting *setting
         return program_usage(program, "--output %s: %s: name a file that can be written",
                              program->output, strerror(errno));
     }
+    if (check_files(program) != PASS)
+        return USAGE;
     describe_binding(binding, setting);
     strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
 
@@ -278,7 +308,7 @@ int program_close(struct program *program, enum status status)
     }
     if (*program->passed && !program->lost && (status == PASS || status == STOPPED))
         print_passed(program);
-    if (program->report.file && report_close(&program->report))
+    if (program->report.file && (status == PASS ? report_close : report_drop)(&program->report))
         tell_lost(program, program->output);
     if (program->speaks && (fflush(stdout) || ferror(stdout))) /* the verdict, --show */
         tell_lost(program, NULL);

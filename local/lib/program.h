@@ -24,6 +24,7 @@ struct program {
     struct report report;        /* open where `speaks`, from program_begin() on */
     struct record record;        /* program, version, setting, date: copy it and add the row's own */
     struct plot *plot;           /* --plot, from program_plot() on */
+    const struct arg *options;   /* the program's own */
     const char *const *fault;    /* the value of the option --fault; NULL: there is none */
     char not_struck[256];        /* why the fault made no difference */
     char passed[1024];           /* the sentence behind PASS */
@@ -56,7 +57,8 @@ enum status program_open(struct program *program, int argc, char **argv,
  */
 void program_descriptors(void);
 
-/* The two halves of program_open(), for mpi/lib/world. program_begin() only where it speaks. */
+/* The two halves of program_open(), for mpi/lib/world. program_begin() only where it speaks; it
+ * refuses options (ARG_FILE, ARG_INPUT) that stand for one file, of which one is written. */
 enum status program_parse(struct program *program, int argc, char **argv,
                           const struct arg *options, bool speaks);
 enum status program_begin(struct program *program, const struct setting *setting);

@@ -1,6 +1,7 @@
 #include "local/lib/queue.h"
 #include "local/lib/clock.h"
 #include "local/lib/gate.h"
+#include "local/lib/memory.h"
 #include "local/lib/mpmc.h"
 #include "local/lib/spsc.h"
 
@@ -60,7 +61,7 @@ void queue_destroy(struct queue *queue)
 struct queue *queue_new(size_t capacity, unsigned kind)
 {
     const size_t bytes = queue_bytes(capacity, kind);
-    void *const memory = bytes ? aligned_alloc(LINE_BYTES, bytes) : NULL;
+    void *const memory = bytes && !memory_room(bytes) ? aligned_alloc(LINE_BYTES, bytes) : NULL;
     struct queue *const queue = memory ? queue_init(memory, capacity, kind) : NULL;
 
     if (!bytes)

@@ -1,11 +1,14 @@
 #include "local/lib/report.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #ifdef HAVE_JANSSON
 #include <jansson.h>
 #endif
@@ -80,6 +83,51 @@ const struct field *record_field(const struct record *record, const char *name)
     return NULL;
 }
 
+/* Two descriptors of one file would write over one another. */
+static bool is_stdout(const struct stat *about)
+{
+    struct stat out;
+
+    return fstat(STDOUT_FILENO, &out) == 0 && out.st_dev == about->st_dev &&
+           out.st_ino == about->st_ino;
+}
+
+static int open_file(struct report *report, const char *path)
+{
+    struct stat about;
+    const int fd = path ? open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666) : -1;
+
+    if (path && fd < 0)
+        return -1;
+    const bool regular = path && fstat(fd, &about) == 0 && S_ISREG(about.st_mode);
+    const bool on_stdout = !path || (regular && is_stdout(&about));
+    report->file = on_stdout ? stdout : fdopen(fd, "w");
+    if (fd >= 0 && (on_stdout || !report->file))
+        close(fd);
+    if (!report->file || on_stdout || !regular)
+        return report->file ? 0 : -1;
+    report->later = report->file;
+    report->file = open_memstream(&report->held, &report->held_size);
+    if (!report->file)
+        fclose(report->later);
+    return report->file ? 0 : -1;
+}
+
+/* From here on the file holds what this run writes, and no more what it held. */
+static bool release(struct report *report)
+{
+    if (!report->later)
+        return true;
+    const bool held = fclose(report->file) == 0;
+    report->file = report->later;
+    report->later = NULL;
+    const bool emptied = ftruncate(fileno(report->file), 0) == 0;
+    if (held)
+        fwrite(report->held, 1, report->held_size, report->file);
+    free(report->held);
+    return held && emptied;
+}
+
 int report_open(struct report *report, const char *format, const char *path)
 {
     *report = (struct report){ 0 };
@@ -99,8 +147,7 @@ int report_open(struct report *report, const char *format, const char *path)
         return -1;
     }
 #endif
-    report->file = path ? fopen(path, "w") : stdout;
-    return report->file ? 0 : -1;
+    return open_file(report, path);
 }
 
 void report_note(struct report *report, const char *format, ...)
@@ -321,6 +368,7 @@ int report_row(struct report *report, const struct record *record)
         errno = E2BIG;
         return -1;
     }
+    const bool released = release(report);
     if (report->format == REPORT_TABLE)
         table_row(report, record);
     else if (report->format == REPORT_CSV)
@@ -331,12 +379,23 @@ int report_row(struct report *report, const struct record *record)
 #endif
     report->rows++;
     /* Flushed, so that the rows of a long sweep are seen as they come, and survive a kill. */
-    return result || fflush(report->file) || ferror(report->file) ? -1 : 0;
+    return !released || result || fflush(report->file) || ferror(report->file) ? -1 : 0;
+}
+
+int report_drop(struct report *report)
+{
+    if (!report->later)
+        return report_close(report);
+    fclose(report->file);
+    free(report->held);
+    fclose(report->later);
+    report->file = report->later = NULL;
+    return 0;
 }
 
 int report_close(struct report *report)
 {
-    const bool lost = ferror(report->file);
+    const bool lost = !release(report) || ferror(report->file);
     const int closed = report->file == stdout ? fflush(stdout) : fclose(report->file);
 
     report->file = NULL;

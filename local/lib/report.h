@@ -62,13 +62,17 @@ struct report {
     FILE *file;
     enum report_format format;
     int rows;
+    FILE *later;      /* a regular file to which nothing is written before the first row */
+    char *held;       /* what waits for it, in `file` */
+    size_t held_size;
     int widths[RECORD_FIELDS]; /* of the table's columns, set by the heading and the first row */
 };
 
 /*
- * Opens a report in `format` ("table", "csv", "json") on the file `path`, or on stdout for NULL.
- * Returns 0, or -1 with errno: EINVAL for another format, ENOTSUP for json in a build without
- * jansson, or that of fopen.
+ * Opens a report in `format` ("table", "csv", "json") on the file `path`, or on stdout for NULL, and
+ * where `path` is the file that stdout goes to. What a regular file holds stays until the first row,
+ * or report_close(): a program may still be refused. Returns 0, or -1 with errno: EINVAL for another format, ENOTSUP for json in a build without
+ * jansson, or that of open.
  */
 int report_open(struct report *report, const char *format, const char *path);
 
@@ -82,5 +86,8 @@ int report_row(struct report *report, const struct record *record);
 /* Flushes, and closes what report_open() opened. Returns 0, or -1 with errno if anything that was
  * written did not arrive (a full disk, a closed pipe). The report is then closed all the same. */
 int report_close(struct report *report);
+
+/* Likewise, but an older file to which no row was written stays as it is. */
+int report_drop(struct report *report);
 
 #endif

@@ -1,5 +1,6 @@
 #include "local/lib/sampler.h"
 #include "local/lib/clock.h"
+#include "local/lib/size.h"
 
 #include <stdlib.h>
 
@@ -7,7 +8,7 @@ static const int64_t shortest_ns = 5000;
 
 int sampler_open(struct sampler *sampler, const struct stop_rule *rule)
 {
-    double *samples = malloc(rule->max_iterations * sizeof *samples);
+    double *samples = size_alloc(rule->max_iterations, sizeof *samples);
 
     if (!samples)
         return -1;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "local/lib/clock.h"
+#include "local/lib/size.h"
 
 static const double shortest_secs = 5e-6; /* of a sample: 50 readings of the clock or more */
 static const double short_secs = 10e-3;   /* below it an operation is done once more, untimed */
@@ -36,6 +37,11 @@ static double set_batch(struct turn *turn)
     return secs;
 }
 
+static bool has_failed(const struct turn *turn)
+{
+    return turn->failed && *turn->failed;
+}
+
 static double sample(const struct turn *turn, bool is_short)
 {
     if (is_short && !turn->prepare)
@@ -56,6 +62,7 @@ static bool all_stopped(const struct turn *turns, size_t count, const struct sto
     return true;
 }
 
+/* Returns how many rounds; 0: somebody failed. */
 static size_t run_rounds(struct turn *turns, size_t count, const struct stop_rule *rule,
                          const bool *is_short, double *copy)
 {
@@ -65,8 +72,11 @@ static size_t run_rounds(struct turn *turns, size_t count, const struct stop_rul
     size_t rounds = 0, next_look = rule->min_iterations;
 
     for (;;) {
-        for (size_t k = 0; k < count; k++)
+        for (size_t k = 0; k < count; k++) {
             turns[k].samples[rounds] = sample(&turns[k], is_short[k]);
+            if (has_failed(&turns[k]))
+                return 0;
+        }
         rounds++;
         const double elapsed = clock_secs(begin, clock_ns());
         if (rounds < next_look && rounds < all.max_iterations && elapsed < all.secs)
@@ -95,7 +105,7 @@ int turns_run(struct turn *turns, size_t count, const struct stop_rule *rule)
         return -1;
     }
     /* A row of samples for each, and one to sort in. Rows that are never written cost no memory. */
-    double *rows = calloc((count + 1) * rule->max_iterations, sizeof *rows);
+    double *rows = calloc(size_product(size_sum(count, 1), rule->max_iterations), sizeof *rows);
     bool *is_short = calloc(count, sizeof *is_short);
     if (!rows || !is_short) {
         free(is_short);
@@ -104,14 +114,19 @@ int turns_run(struct turn *turns, size_t count, const struct stop_rule *rule)
         return -1;
     }
     double *copy = rows + count * rule->max_iterations;
-    for (size_t k = 0; k < count; k++) {
+    bool failed = false;
+    for (size_t k = 0; k < count && !failed; k++) {
         turns[k].samples = rows + k * rule->max_iterations;
         is_short[k] = set_batch(&turns[k]) < short_secs;
+        failed = has_failed(&turns[k]);
     }
-    summarize(turns, count, run_rounds(turns, count, rule, is_short, copy), copy);
+    const size_t rounds = failed ? 0 : run_rounds(turns, count, rule, is_short, copy);
+    if (rounds > 0)
+        summarize(turns, count, rounds, copy);
     for (size_t k = 0; k < count; k++)
         turns[k].samples = NULL;
     free(is_short);
     free(rows);
-    return 0;
+    errno = ECANCELED;
+    return rounds > 0 ? 0 : -1;
 }

@@ -16,6 +16,7 @@ struct turn {
                                  * operations are done once unrecorded before they are timed, so
                                  * that each finds the caches as it left them */
     void *arg;
+    const bool *failed;         /* set by the operation when to go on is in vain; NULL: it is not */
     struct summary summary;     /* seconds for one operation */
     struct summary speedup;     /* time of the first competitor / own time, round by round */
     size_t batch;               /* operations in a sample; what stands here before is the least */
@@ -27,7 +28,8 @@ struct turn {
  * rule->secs x count is spent, or rule->max_iterations rounds are done. There is at least one
  * round, behind one or more that are not recorded: they warm up and set the batches, so that a
  * sample lasts for 5 us or more. Writes summary, speedup and batch of each. Returns 0, or -1 with
- * errno (ENOMEM; EINVAL: nothing to measure, or no round allowed); nothing is then measured.
+ * errno (ENOMEM; EINVAL: nothing to measure, or no round allowed; ECANCELED: one has `failed`, and
+ * nobody has had a turn after that); nothing is then measured.
  */
 int turns_run(struct turn *turns, size_t count, const struct stop_rule *rule);
 

@@ -30,7 +30,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #ifdef __linux__
 #include <sys/prctl.h>
@@ -48,7 +47,7 @@ static struct {
 } opt = { .count = 5, .hold = 0, .variant = "wait" };
 
 static const struct arg options[] = {
-    { "count", ARG_SIZE, &opt.count, "lines of each child" },
+    { "count", ARG_SIZE, &opt.count, "lines of each child", .max = 1 << 20 },
     { "variant", ARG_CHOICE, &opt.variant, "what becomes of the second child",
       .choices = "wait|stop|detach|all" },
     { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose", .choices = "orphan" },
@@ -169,18 +168,21 @@ static bool has_ended(const struct pipes *p)
     return got == 0;
 }
 
-static enum status expect(struct program *program, const char *variant, const char *who,
+static enum status expect(struct program *program, const char *variant, const char *who, pid_t pid,
                           size_t lines, size_t expected, int ended, int as)
 {
     if (opt.show)
         fprintf(program_text(program), "%s: the %s wrote %zu lines of %zu and ended with %d\n",
                 variant, who, lines, opt.count, ended);
+    if (ended != as) {
+        char text[128];
+        child_tell(who, pid, ended, text, sizeof text);
+        return program_verdict(program, false, "%s: the %s, after %zu lines of %zu", variant, text,
+                               lines, expected);
+    }
     if (lines != expected)
         return program_verdict(program, false, "%s: the %s wrote %zu lines in order, not %zu",
                                variant, who, lines, expected);
-    if (ended != as)
-        return program_verdict(program, false, "%s: the %s ended with %d, not %d", variant, who,
-                               ended, as);
     return PASS;
 }
 
@@ -195,53 +197,95 @@ static pid_t start(struct pipes *p, int (*work)(void *, size_t))
     return child;
 }
 
+/* Leaves the second child alone for --hold. Whether it lives then, uncollected, so that its id is
+ * its own. */
+static bool abandon(pid_t child, int *ended)
+{
+    const int64_t begin = clock_ns();
+    bool lives = !child_has_ended(child, ended);
+
+    while (lives && clock_secs(begin, clock_ns()) < opt.hold) {
+        clock_sleep(opt.hold < 0.1 ? opt.hold : 0.1);
+        lives = !child_has_ended(child, ended);
+    }
+    return lives;
+}
+
+/* What becomes of the second child, *other, when the first one is done; 0 when it was waited for.
+ * */
+static enum status finish(struct program *program, const char *variant, struct pipes *second,
+                          pid_t *other)
+{
+    const bool detaches = strcmp(variant, "detach") == 0;
+    const pid_t child = *other;
+    long pid = 0;
+    int ended = 0;
+
+    if (strcmp(variant, "orphan") == 0) {
+        if (abandon(child, &ended))
+            return program_verdict(program, false, "orphan: the parent is done, and process %ld "
+                                   "lives on: nobody waits for it (it has been ended)",
+                                   (long)child);
+        *other = 0;
+        return expect(program, variant, "second child", child, 0, 0, child_wait(child), 0);
+    }
+    if (strcmp(variant, "stop") == 0) {
+        const size_t lines = take_lines(second, opt.count / 2, &pid);
+        kill(child, SIGTERM);
+        *other = 0;
+        return expect(program, variant, "second child", child, lines, opt.count / 2,
+                      child_wait(child), 128 + SIGTERM);
+    }
+    if (detaches) /* the one in between */
+        ended = child_wait(child);
+    const size_t lines = take_lines(second, opt.count, &pid);
+    tell_enough(second);
+    if (!detaches)
+        ended = child_wait(child);
+    *other = 0;
+    const enum status status = expect(program, variant, "second child", child, lines, opt.count,
+                                      ended, 0);
+    if (status == PASS && detaches && opt.count > 0 && pid == (long)child)
+        return program_verdict(program, false, "detach: it is still our child");
+    if (status == PASS && !has_ended(second))
+        return program_verdict(program, false, "%s: the second child has not ended", variant);
+    return status;
+}
+
+static void end_child(pid_t child)
+{
+    if (child <= 0)
+        return;
+    kill(child, SIGKILL);
+    child_wait(child);
+}
+
 static enum status run(struct program *program, const char *variant)
 {
-    const bool stops = strcmp(variant, "stop") == 0, detaches = strcmp(variant, "detach") == 0;
-    const bool orphans = strcmp(variant, "orphan") == 0;
     struct pipes first, second;
     long pid = 0;
     enum status status = UNABLE;
 
     if (open_all(&first) || open_all(&second)) {
-        program_error("pipes: %s", strerror(errno));
+        program_error("pipes: %s: close files, or raise the limit of open ones", strerror(errno));
         return UNABLE;
     }
-    const pid_t firm = start(&first, write_lines);
-    const pid_t other = firm > 0 ? start(&second, detaches ? detach : write_lines) : -1;
+    pid_t firm = start(&first, write_lines);
+    pid_t other = firm > 0 ? start(&second, strcmp(variant, "detach") == 0 ? detach : write_lines)
+                           : -1;
     if (other > 0) {
         const size_t lines = take_lines(&first, opt.count, &pid);
         tell_enough(&first);
         const int ended = child_wait(firm);
-        status = expect(program, variant, "first child", lines, opt.count, ended, 0);
+        status = expect(program, variant, "first child", firm, lines, opt.count, ended, 0);
+        firm = 0;
     } else {
-        program_error("fork: %s", strerror(errno));
+        program_error("two processes: %s: raise the limit of processes", strerror(errno));
     }
-    if (status == PASS && stops) {
-        const size_t lines = take_lines(&second, opt.count / 2, &pid);
-        kill(other, SIGTERM);
-        status = expect(program, variant, "second child", lines, opt.count / 2, child_wait(other),
-                        128 + SIGTERM);
-    } else if (status == PASS && orphans) {
-        clock_sleep(opt.hold);
-        const bool lives = kill(other, 0) == 0 && waitpid(other, NULL, WNOHANG) == 0;
-        kill(other, SIGKILL);
-        child_wait(other);
-        if (lives)
-            status = program_verdict(program, false, "orphan: the parent is done, and process %ld "
-                                     "lives on: nobody waits for it (it has been ended)",
-                                     (long)other);
-    } else if (status == PASS) {
-        const int ended = detaches ? child_wait(other) : 0; /* of the one in between */
-        const size_t lines = take_lines(&second, opt.count, &pid);
-        tell_enough(&second);
-        status = expect(program, variant, "second child", lines, opt.count,
-                        detaches ? ended : child_wait(other), 0);
-        if (status == PASS && detaches && opt.count > 0 && pid == (long)other)
-            status = program_verdict(program, false, "detach: it is still our child");
-        if (status == PASS && !has_ended(&second))
-            status = program_verdict(program, false, "%s: the second child has not ended", variant);
-    }
+    if (status == PASS)
+        status = finish(program, variant, &second, &other);
+    end_child(firm);
+    end_child(other);
     close_all(&first);
     close_all(&second);
     return status;

@@ -9,7 +9,8 @@
  * one has come; the same without a barrier is shown for contrast.
  *
  * What can go wrong: the barrier is ordinary memory, which every process gets a copy of when it is
- * forked; each then waits alone at its own (--fault private).
+ * forked; each then waits alone at its own (--fault private). A process dies: the others would wait
+ * for it for ever, so the parent, which is told of the death, ends them.
  *
  * Run:     make run P=process/barrier ARGS="--workers 4 --late 20ms"
  * Try:     more workers than cores: what becomes of the barriers per second?
@@ -21,20 +22,20 @@
  * Test:    --phases 0
  * Test(3): --fault private --limit 100ms
  * Test:    --fault private --workers 1 --limit 100ms
+ * Test:    --fault private --phases 0 --limit 100ms
  * Test(2): --workers 0
  */
 #include <errno.h>
 #include <math.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "local/lib/children.h"
 #include "local/lib/clock.h"
 #include "local/lib/program.h"
+#include "local/lib/size.h"
 #include "local/lib/stats.h"
 
 static struct {
@@ -44,18 +45,19 @@ static struct {
 } opt = { .workers = 4, .phases = 100, .late = 20e-3, .limit = 2 };
 
 static const struct arg options[] = {
-    { "workers", ARG_SIZE, &opt.workers, "processes", .min = 1 },
-    { "phases", ARG_SIZE, &opt.phases, "phases, of two barriers each" },
+    { "workers", ARG_SIZE, &opt.workers, "processes", .min = 1, .max = CHILDREN_MAX },
+    { "phases", ARG_SIZE, &opt.phases, "phases, of two barriers each", .max = 1 << 20 },
     { "late", ARG_SECS, &opt.late, "how long one process is held back in the first phase" },
     { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose", .choices = "private" },
-    { "limit", ARG_SECS, &opt.limit, "a barrier that does not open for so long never will" },
+    { "limit", ARG_SECS, &opt.limit, "private: nobody goes on for so long: nobody ever will" },
     ARGS_END,
 };
 
 /* The stall is found by the parent: a barrier has no timed wait. */
 struct shared {
     pthread_barrier_t barrier;
-    atomic_size_t serial, wrong, ended;
+    atomic_size_t serial, wrong;
+    atomic_size_t come; /* arrivals at barriers, of all: whether anybody goes on */
     int64_t *arrived, *left; /* of each process, in the first phase */
     size_t *slots;
     int64_t *phase_ns;       /* of process 0, for each phase */
@@ -64,10 +66,13 @@ struct shared {
 struct job {
     struct shared *shared;
     pthread_barrier_t *barrier; /* NULL: none */
+    bool stalled;
+    char died[128]; /* who did, and how */
 };
 
 static void wait_at(struct job *job)
 {
+    atomic_fetch_add(&job->shared->come, 1);
     if (job->barrier && pthread_barrier_wait(job->barrier) == PTHREAD_BARRIER_SERIAL_THREAD)
         atomic_fetch_add(&job->shared->serial, 1);
 }
@@ -95,7 +100,6 @@ static int work(void *arg, size_t me)
         if (me == 0)
             s->phase_ns[phase - 1] = clock_ns() - begin;
     }
-    atomic_fetch_add(&s->ended, 1);
     return 0;
 }
 
@@ -117,46 +121,62 @@ static int64_t earliest(const int64_t *times)
     return first;
 }
 
-/* Starts all and waits for them, but not for ever. Returns how many did not end, or -1 with
- * errno. */
-static long run(struct job *job)
+/*
+ * --fault private: waits until all have ended, or until all have come to the first barrier and
+ * nobody has gone on for the limit. A process that is only slow has not come yet, and is waited
+ * for; who is alone goes on, however late.
+ */
+static void watch(struct job *job, struct children *children)
 {
-    pid_t *const children = calloc(opt.workers, sizeof *children);
-    size_t started = 0;
-    int error = children ? 0 : ENOMEM;
+    atomic_size_t *const come = &job->shared->come;
+    int64_t since = clock_ns();
+    size_t before = 0, who;
 
-    job->shared->ended = 0;
-    while (!error && started < opt.workers) {
-        children[started] = child_start(work, job, started);
-        error = children[started] < 0 ? errno : 0;
-        started += !error;
+    while (children_next(children, 10e-3, &who) == 0 || errno == ETIMEDOUT) {
+        if (children_fell(children, &who)) {
+            children_tell(children, who, job->died, sizeof job->died);
+            return;
+        }
+        const size_t now = atomic_load(come);
+        if (now != before || now != opt.workers || opt.workers == 1)
+            since = clock_ns();
+        before = now;
+        job->stalled = clock_secs(since, clock_ns()) > opt.limit;
+        if (job->stalled)
+            return;
     }
-    const int64_t begin = clock_ns();
-    const double limit = opt.fault ? opt.limit : HUGE_VAL;
-    while (!error && opt.fault && job->shared->ended < opt.workers &&
-           clock_secs(begin, clock_ns()) < limit)
-        clock_sleep(1e-3);
-    const long missing = opt.fault ? (long)(opt.workers - job->shared->ended) : 0;
-    for (size_t i = 0; i < started; i++) {
-        if (error || missing > 0)
-            kill(children[i], SIGKILL);
-        const int ended = child_wait(children[i]);
-        if (ended != 0 && !error && missing == 0)
-            error = ECHILD;
-    }
-    free(children);
-    errno = error;
-    return error ? -1 : missing;
 }
 
-static enum status check(struct program *program, const struct shared *s, long missing)
+/* Starts all and waits for them. 0, or -1 with errno. */
+static int run(struct job *job)
 {
-    if (missing > 0) {
-        program_verdict(program, false, "private: %ld of %zu processes wait at a barrier for %zu "
-                        "others, who wait at theirs: each has a copy of it", missing, opt.workers,
-                        opt.workers - 1);
+    struct children children;
+    size_t who;
+
+    job->shared->come = 0;
+    if (children_begin(&children, opt.workers, work, job))
+        return -1;
+    if (opt.fault)
+        watch(job, &children);
+    if (!job->stalled && !*job->died && !children_join(&children, NULL, NULL, &who))
+        children_tell(&children, who, job->died, sizeof job->died);
+    children_close(&children);
+    return 0;
+}
+
+static enum status check(struct program *program, const struct job *job)
+{
+    const struct shared *const s = job->shared;
+
+    if (job->stalled) {
+        program_verdict(program, false, "private: %zu of %zu processes wait at a barrier for %zu "
+                        "others, who wait at theirs: each has a copy of it", opt.workers,
+                        opt.workers, opt.workers - 1);
         return STALLED;
     }
+    if (*job->died)
+        return program_verdict(program, false, "%s: the others, who would wait for it for ever, "
+                               "have been ended", job->died);
     if (s->wrong > 0)
         return program_verdict(program, false, "%zu times a slot of an older phase was read",
                                (size_t)s->wrong);
@@ -188,7 +208,7 @@ static void add_row(struct program *program, const char *variant, const struct s
 
 static enum status compare(struct program *program, struct shared *s)
 {
-    struct job with = { s, &s->barrier }, without = { s, NULL };
+    struct job with = { .shared = s, .barrier = &s->barrier }, without = { .shared = s };
     pthread_barrier_t private;
     pthread_barrierattr_t kind;
     struct summary phase = { 0 };
@@ -199,13 +219,12 @@ static enum status compare(struct program *program, struct shared *s)
         with.barrier = &private;
     error = error ? error : pthread_barrier_init(with.barrier, &kind, (unsigned)opt.workers);
     pthread_barrierattr_destroy(&kind);
-    errno = error;
-    const long missing = error ? -1 : run(&with);
-    if (missing < 0) {
-        program_error("%zu processes: %s: give fewer --workers", opt.workers, strerror(errno));
+    if (error || run(&with)) {
+        program_error("%zu processes: %s: give fewer --workers", opt.workers,
+                      strerror(error ? error : errno));
         return UNABLE;
     }
-    const enum status status = check(program, s, missing);
+    enum status status = check(program, &with);
     if (opt.phases > 1 && status == PASS) { /* the first one waits for the late process */
         double secs[1024];
         const size_t count = opt.phases - 1 < 1024 ? opt.phases - 1 : 1024;
@@ -217,23 +236,26 @@ static enum status compare(struct program *program, struct shared *s)
     if (status != PASS || opt.fault)
         return status;
     pthread_barrier_destroy(&s->barrier);
-    if (run(&without) < 0) {
+    if (run(&without)) {
         program_error("%zu processes: %s: give fewer --workers", opt.workers, strerror(errno));
         return UNABLE;
     }
+    if (*without.died)
+        status = program_verdict(program, false, "%s", without.died);
     struct summary none = { 0 };
-    add_row(program, "none", s, &none, true);
-    program_note(program, "early: so long before the last one came the first one left (negative: "
-                 "after it); spread: from the first to the last that left");
-    return PASS;
+    add_row(program, "none", s, &none, status == PASS);
+    if (status == PASS)
+        program_note(program, "early: so long before the last one came the first one left "
+                     "(negative: after it); spread: from the first to the last that left");
+    return status;
 }
 
 int main(int argc, char **argv)
 {
     struct program program;
     enum status status = program_open(&program, argc, argv, options, &opt.workers);
-    const size_t times = opt.workers * sizeof(int64_t), phases = (opt.phases + 1) * sizeof(int64_t);
-    const size_t bytes = sizeof(struct shared) + 3 * times + phases;
+    const size_t numbers = size_sum(size_product(3, opt.workers), size_sum(opt.phases, 1));
+    const size_t bytes = size_sum(sizeof(struct shared), size_product(numbers, sizeof(int64_t)));
     struct shared *const s = status == PASS ? children_map(bytes) : NULL;
 
     if (status == PASS && !s) {
@@ -248,7 +270,8 @@ int main(int argc, char **argv)
         status = compare(&program, s);
     }
     children_unmap(s, bytes);
-    program_fault(&program, opt.fault, status == PASS, "who is alone waits for nobody");
+    program_fault(&program, opt.fault, status == PASS, opt.phases == 0 ? "there are no phases"
+                                                            : "who is alone waits for nobody");
     if (status == PASS)
         program_verdict(&program, true, "%zu processes, %zu phases: each slot held its phase when it "
                         "was read", opt.workers, opt.phases);

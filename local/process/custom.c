@@ -26,6 +26,8 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -42,12 +44,13 @@ static struct {
 } opt = { .workers = 4, .count = 1000, .fail = SIZE_MAX, .iterations = 10000, .secs = 0.5 };
 
 static const struct arg options[] = {
-    { "workers", ARG_SIZE, &opt.workers, "child processes", .min = 1 },
-    { "count", ARG_SIZE, &opt.count, "numbers that each sums" },
+    { "workers", ARG_SIZE, &opt.workers, "child processes", .min = 1, .max = CHILDREN_MAX },
+    { "count", ARG_SIZE, &opt.count, "numbers that each sums", .max = 1 << 28 },
     { "fail", ARG_SIZE, &opt.fail, "the process of this number fails" },
     { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose", .choices = "ignore" },
     { "seconds", ARG_SECS, &opt.secs, "time budget for the row" },
-    { "iterations", ARG_SIZE, &opt.iterations, "samples at most", .min = 1 },
+    { "iterations", ARG_SIZE, &opt.iterations, "samples at most", .min = 1,
+      .max = SAMPLES_MAX },
     ARGS_END,
 };
 
@@ -112,41 +115,70 @@ static int sum(struct process *process)
 
 struct group {
     struct process *processes;
+    bool failed; /* an error, or something wrong: no more runs */
     int error;
+    char wrong[160];
 };
+
+/* n numbers from number + 1 on. */
+static void check(struct group *group, struct process *p)
+{
+    const uint64_t n = opt.count, triangle = n % 2 ? (n + 1) / 2 * n : n / 2 * (n + 1);
+    const uint64_t expected = triangle + n * p->number;
+    char what[64];
+
+    snprintf(what, sizeof what, "process %zu", p->number);
+    if (p->status != 0 && !opt.fault)
+        child_tell(what, p->child, p->status, group->wrong, sizeof group->wrong);
+    else if (!p->has_result)
+        snprintf(group->wrong, sizeof group->wrong, "%s left no result%s", what,
+                 opt.fault ? ", and its status, which nobody looked at, said why" : "");
+    else if (p->result != expected)
+        snprintf(group->wrong, sizeof group->wrong, "%s: %" PRIu64 ", not %" PRIu64, what,
+                 p->result, expected);
+}
+
+/* The first of those who have not been joined that has failed meanwhile: it need not wait for its
+ * turn. */
+static size_t next_to_join(const struct process *processes, size_t started, size_t joined)
+{
+    struct pollfd file = { .fd = processes[joined].channel[0], .events = POLLIN };
+    int status;
+
+    while (poll(&file, 1, 100) == 0)
+        for (size_t i = joined; i < started && !opt.fault; i++)
+            if (child_has_ended(processes[i].child, &status) && status != 0)
+                return i;
+    return joined;
+}
 
 static void run(void *arg)
 {
     struct group *const group = arg;
+    struct process *const all = group->processes;
     size_t started = 0;
 
+    if (group->failed)
+        return;
     for (size_t i = 0; i < opt.workers; i++)
-        group->processes[i] = (struct process){ .run = sum, .number = i };
-    while (started < opt.workers && process_start(&group->processes[started]) == 0)
+        all[i] = (struct process){ .run = sum, .number = i };
+    while (started < opt.workers && process_start(&all[started]) == 0)
         started++;
     if (started < opt.workers)
         group->error = errno;
-    for (size_t i = 0; i < started; i++)
-        process_join(&group->processes[i]);
-}
-
-/* n numbers from number + 1 on. */
-static enum status check(struct program *program, const struct process *processes)
-{
-    const uint64_t n = opt.count, triangle = n % 2 ? (n + 1) / 2 * n : n / 2 * (n + 1);
-
-    for (size_t i = 0; i < opt.workers; i++) {
-        const struct process *const p = &processes[i];
-        if (p->status != 0 && !opt.fault)
-            return program_verdict(program, false, "process %zu ended with %d", i, p->status);
-        if (!p->has_result)
-            return program_verdict(program, false, "process %zu left no result%s", i, opt.fault
-                                       ? ", and its status, which nobody looked at, said why" : "");
-        if (p->result != triangle + n * i)
-            return program_verdict(program, false, "process %zu: %" PRIu64 ", not %" PRIu64, i,
-                                   p->result, triangle + n * i);
+    for (size_t i = 0; i < started; i++) {
+        const bool in_vain = group->error || *group->wrong;
+        const size_t next = in_vain ? i : next_to_join(all, started, i);
+        const struct process process = all[next];
+        all[next] = all[i];
+        all[i] = process;
+        if (in_vain)
+            kill(all[i].child, SIGKILL);
+        process_join(&all[i]);
+        if (!in_vain)
+            check(group, &all[i]);
     }
-    return PASS;
+    group->failed = group->error || *group->wrong;
 }
 
 int main(int argc, char **argv)
@@ -155,9 +187,11 @@ int main(int argc, char **argv)
     enum status status = program_open(&program, argc, argv, options, &opt.workers);
     const struct stop_rule rule = { 5, opt.iterations, opt.secs, 0.02 };
     struct group group = { .processes = calloc(opt.workers, sizeof *group.processes) };
-    struct turn turn = { .operation = run, .arg = &group };
+    struct turn turn = { .operation = run, .arg = &group, .failed = &group.failed };
 
-    if (status == PASS && (!group.processes || turns_run(&turn, 1, &rule)))
+    if (status == PASS && !group.processes)
+        group.error = errno;
+    else if (status == PASS && turns_run(&turn, 1, &rule) && errno != ECANCELED)
         group.error = errno;
     if (status == PASS && group.error) {
         program_error("%zu processes: %s: give fewer --workers", opt.workers, strerror(group.error));
@@ -165,7 +199,8 @@ int main(int argc, char **argv)
     }
     if (status == PASS) {
         struct record row = program.record;
-        status = check(&program, group.processes);
+        if (*group.wrong)
+            status = program_verdict(&program, false, "%s", group.wrong);
         record_int(&row, "count", (int64_t)opt.count);
         record_summary(&row, &turn.summary, status == PASS);
         record_real(&row, "processes_per_s", status == PASS

@@ -46,10 +46,11 @@ static struct {
 static const struct arg options[] = {
     { "variant", ARG_CHOICE, &opt.variant, "what the child makes of SIGTERM",
       .choices = "term|graceful|stubborn|all" },
-    { "grace", ARG_SECS, &opt.grace, "stubborn: time between SIGTERM and SIGKILL" },
+    { "grace", ARG_SECS, &opt.grace, "stubborn: time between SIGTERM and SIGKILL", .max = 1000000 },
     { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose", .choices = "no_wait" },
     { "seconds", ARG_SECS, &opt.secs, "time budget for one row" },
-    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1 },
+    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1,
+      .max = SAMPLES_MAX },
     ARGS_END,
 };
 
@@ -61,6 +62,7 @@ struct victim {
     int pipe[2];
     pid_t pid;
     char message[8];
+    bool failed; /* an error, or something wrong: no more samples */
     int error;
     char wrong[128];
 };
@@ -113,16 +115,20 @@ static void begin(void *arg)
     struct victim *const v = arg;
     char ready;
 
+    if (v->failed)
+        return;
     if (pipe(v->pipe)) {
         v->error = errno;
-        return;
+    } else {
+        v->pid = child_start(live, v, 0);
+        v->error = v->pid < 0 ? errno : 0;
+        close(v->pipe[1]);
+        if (!v->error && read_some(v->pipe[0], &ready, 1) != 1)
+            child_tell("the child", v->pid, child_wait(v->pid), v->wrong, sizeof v->wrong);
+        if (v->error || *v->wrong)
+            close(v->pipe[0]);
     }
-    v->pid = child_start(live, v, 0);
-    if (v->pid < 0)
-        v->error = errno;
-    close(v->pipe[1]);
-    if (read_some(v->pipe[0], &ready, 1) != 1 && !v->error)
-        v->error = EPIPE;
+    v->failed = v->error || *v->wrong;
 }
 
 /* Whether the child lets its end of the pipe go, by dying, within the time. */
@@ -137,7 +143,7 @@ static void end(void *arg)
 {
     struct victim *const v = arg;
 
-    if (v->error)
+    if (v->failed)
         return;
     memset(v->message, 0, sizeof v->message);
     kill(v->pid, SIGTERM);
@@ -147,12 +153,13 @@ static void end(void *arg)
     const int status = child_wait(v->pid);
     close(v->pipe[0]);
     if (status != v->status)
-        snprintf(v->wrong, sizeof v->wrong, "the child ended with %d, not %d", status, v->status);
+        child_tell("the child", v->pid, status, v->wrong, sizeof v->wrong);
     else if ((got > 0) != (v->status == 0) ||
              (got > 0 && strcmp(v->message, last_message) != 0))
         snprintf(v->wrong, sizeof v->wrong, "its last message was \"%s\"", v->message);
-    else if (kill(v->pid, 0) == 0)
-        snprintf(v->wrong, sizeof v->wrong, "there is still a process %ld", (long)v->pid);
+    else if (waitpid(v->pid, NULL, WNOHANG) != -1) /* kill(pid, 0) may meet a stranger by now */
+        snprintf(v->wrong, sizeof v->wrong, "process %ld is still there", (long)v->pid);
+    v->failed = *v->wrong;
 }
 
 /* The state letter of a process, as ps shows it: Z for a zombie; 0 where that cannot be seen. */
@@ -176,16 +183,22 @@ static enum status leave_zombie(struct program *program)
 
     begin(&v);
     if (v.error) {
-        program_error("fork: %s", strerror(v.error));
+        program_error("a child and its pipe: %s: raise the limit of processes",
+                      strerror(v.error));
         return UNABLE;
     }
+    if (v.failed)
+        return program_verdict(program, false, "%s", v.wrong);
     kill(v.pid, SIGTERM);
     char byte;
     read_some(v.pipe[0], &byte, 1); /* its end of the pipe is closed: it is dead */
     siginfo_t info;
-    waitid(P_PID, (id_t)v.pid, &info, WEXITED | WNOWAIT); /* looks, and collects nothing */
+    int looked;
+    do
+        looked = waitid(P_PID, (id_t)v.pid, &info, WEXITED | WNOWAIT); /* collects nothing */
+    while (looked && errno == EINTR);
     const char state = state_of(v.pid);
-    const bool is_there = kill(v.pid, 0) == 0;
+    const bool is_there = looked == 0 && kill(v.pid, 0) == 0; /* no stranger: the id is not free */
     child_wait(v.pid);
     close(v.pipe[0]);
     if (!is_there)
@@ -228,20 +241,26 @@ int main(int argc, char **argv)
     }
     for (size_t i = 0; i < LENGTH(all); i++)
         if (arg_is(opt.variant, all[i].variant) || arg_is(opt.variant, "all"))
-            turns[count++] = (struct turn){ .operation = end, .prepare = begin, .arg = &all[i] };
-    if (status == PASS && turns_run(turns, count, &rule))
+            turns[count++] = (struct turn){ .operation = end, .prepare = begin, .arg = &all[i],
+                                            .failed = &all[i].failed };
+    if (status == PASS && turns_run(turns, count, &rule) && errno != ECANCELED)
         error = errno;
+    for (size_t i = 0; i < count; i++) { /* who failed has ended the turns of all */
+        const struct victim *const v = turns[i].arg;
+        if (*v->wrong)
+            return program_close(&program, program_verdict(&program, false, "%s: %s", v->variant,
+                                                           v->wrong));
+    }
     for (size_t i = 0; i < count && status == PASS; i++) {
         const struct victim *const v = turns[i].arg;
         error = error ? error : v->error;
         if (error) {
-            program_error("a child and its pipe: %s", strerror(error));
+            program_error("a child and its pipe: %s: raise the limit of processes",
+                          strerror(error));
             status = UNABLE;
             break;
         }
         add_row(&program, v, &turns[i]);
-        if (*v->wrong)
-            status = program_verdict(&program, false, "%s: %s", v->variant, v->wrong);
     }
     if (status == PASS)
         program_verdict(&program, true, "every child ended as its signal demands, its status was "

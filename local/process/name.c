@@ -20,6 +20,7 @@
  * Test(2): --workers 0
  */
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,7 +39,7 @@ static struct {
 } opt = { .workers = 4 };
 
 static const struct arg options[] = {
-    { "workers", ARG_SIZE, &opt.workers, "child processes", .min = 1 },
+    { "workers", ARG_SIZE, &opt.workers, "child processes", .min = 1, .max = CHILDREN_MAX },
     { "show", ARG_FLAG, &opt.show, "id and name of each" },
     { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose", .choices = "long" },
     ARGS_END,
@@ -70,6 +71,7 @@ static int work(void *arg, size_t worker)
     name_of(worker, name);
     prctl(PR_SET_NAME, name);
     close(ends->release[1]);
+    close(ends->told[0]);
     if (write(ends->told[1], &told, sizeof told) != sizeof told)
         return 1;
     while (read(ends->release[0], &end, 1) < 0 && errno == EINTR)
@@ -93,19 +95,24 @@ static bool read_name(long pid, char *name, size_t size)
 }
 
 /* Takes what each child tells, in any order, into its place. */
-static enum status hear(struct program *program, int file, struct told *children, size_t count)
+static enum status hear(struct program *program, int file, struct children *children,
+                        struct told *all)
 {
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < children->count; i++) {
+        struct pollfd files = { .fd = file, .events = POLLIN };
         struct told told;
-        ssize_t got;
-        do
-            got = read(file, &told, sizeof told);
-        while (got < 0 && errno == EINTR);
-        if (got != sizeof told)
-            return program_verdict(program, false, "%zu children have told nothing", count - i);
-        if (children[told.number].pid != 0)
+        char text[128];
+        size_t who;
+        if (children_poll(children, &files, 1, HUGE_VAL, &who) < 0 && errno == ECHILD) {
+            children_tell(children, who, text, sizeof text);
+            return program_verdict(program, false, "%s", text);
+        }
+        if (read(file, &told, sizeof told) != sizeof told)
+            return program_verdict(program, false, "%zu children have told nothing",
+                                   children->count - i);
+        if (all[told.number].pid != 0)
             return program_verdict(program, false, "worker %zu told twice", told.number);
-        children[told.number] = told;
+        all[told.number] = told;
     }
     return PASS;
 }
@@ -132,36 +139,31 @@ static enum status look(struct program *program, const struct told *told)
 static enum status run(struct program *program)
 {
     struct ends ends;
-    pid_t *const children = calloc(opt.workers, sizeof *children);
+    struct children children;
     struct told *const told = calloc(opt.workers, sizeof *told);
     enum status status = PASS;
-    size_t started = 0;
+    char text[128];
+    size_t who;
 
-    if (!children || !told || pipe(ends.told) || pipe(ends.release)) {
+    if (!told || pipe(ends.told) || pipe(ends.release) ||
+        children_begin(&children, opt.workers, work, &ends)) {
         program_error("%zu processes: %s: give fewer --workers", opt.workers, strerror(errno));
+        free(told);
         return UNABLE;
     }
-    while (started < opt.workers && (children[started] = child_start(work, &ends, started)) > 0)
-        started++;
     close(ends.told[1]);
-    if (started < opt.workers) {
-        program_error("%zu processes: %s: give fewer --workers", opt.workers, strerror(errno));
-        status = UNABLE;
-    }
-    if (status == PASS)
-        status = hear(program, ends.told[0], told, started);
-    for (size_t i = 0; i < started && status == PASS; i++)
+    status = hear(program, ends.told[0], &children, told);
+    for (size_t i = 0; i < children.count && status == PASS; i++)
         status = look(program, &told[i]);
     close(ends.release[1]);
-    for (size_t i = 0; i < started; i++) {
-        const int ended = child_wait(children[i]);
-        if (ended != 0 && status == PASS)
-            status = program_verdict(program, false, "a child ended with %d", ended);
+    if (status == PASS && !children_join(&children, NULL, NULL, &who)) {
+        children_tell(&children, who, text, sizeof text);
+        status = program_verdict(program, false, "%s", text);
     }
+    children_close(&children);
     close(ends.release[0]);
     close(ends.told[0]);
     free(told);
-    free(children);
     return status;
 }
 #endif
@@ -171,15 +173,15 @@ int main(int argc, char **argv)
     struct program program;
     enum status status = program_open(&program, argc, argv, options, &opt.workers);
 
+    if (status != PASS)
+        return program_close(&program, status);
 #ifdef __linux__
-    if (status == PASS)
-        status = run(&program);
+    status = access("/proc/self/comm", R_OK) == 0 ? run(&program) : UNABLE;
 #else
-    if (status == PASS) {
-        program_error("this system does not tell a process's name: Linux does");
-        status = UNABLE;
-    }
+    status = UNABLE;
 #endif
+    if (status == UNABLE && access("/proc/self/comm", R_OK))
+        program_error("this system does not tell a process's name: Linux does, by /proc");
     if (status == PASS || status == FAIL) {
         struct record row = program.record;
         record_int(&row, "processes", (int64_t)opt.workers);

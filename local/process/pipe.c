@@ -46,7 +46,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "local/lib/children.h"
@@ -68,19 +67,22 @@ static struct {
           .limit = 2, .secs = 0.3, .variant = "pipe", .place = "free" };
 
 static const struct arg options[] = {
-    { "stages", ARG_SIZE, &opt.stages, "processes of the chain" },
-    { "count", ARG_SIZE, &opt.count, "numbers that go through it" },
+    { "stages", ARG_SIZE, &opt.stages, "processes of the chain", .max = CHILDREN_MAX },
+    { "count", ARG_SIZE, &opt.count, "numbers that go through it", .max = 1 << 20 },
     { "bytes", ARG_RANGE, &opt.bytes, "a block that goes there and back, multiples of 8",
-      .min = 8 },
-    { "rounds", ARG_SIZE, &opt.rounds, "times that it does, in a sample", .min = 1 },
+      .min = 8, .max = 1 << 26 },
+    { "rounds", ARG_SIZE, &opt.rounds, "times that it does, in a sample", .min = 1,
+      .max = 1 << 20 },
     { "variant", ARG_CHOICE, &opt.variant, "the way between processes",
       .choices = "pipe|socketpair|ring|all" },
     { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose", .choices = "leak|full" },
     { "place", ARG_CHOICE, &opt.place, "the two processes: on one CPU, on the first and the last "
       "granted, or as the system likes", .choices = "together|apart|free" },
-    { "limit", ARG_SECS, &opt.limit, "what does not come for so long never will" },
+    { "limit", ARG_SECS, &opt.limit, "leak, full: how long is waited for what cannot come",
+      .max = 1000000 },
     { "seconds", ARG_SECS, &opt.secs, "time budget for one row" },
-    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1 },
+    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1,
+      .max = SAMPLES_MAX },
     ARGS_END,
 };
 
@@ -121,8 +123,7 @@ static int connect_ends(const char *variant, int ends[2])
 struct chain {
     int (*links)[2]; /* stage i reads from links[i] and writes into links[i + 1] */
     size_t links_count;
-    pid_t *children;
-    size_t started;
+    struct children children;
 };
 
 /* A stage has all ends that were open when it was forked; it keeps its two. */
@@ -152,11 +153,27 @@ static uint64_t expected_of(uint64_t number)
     return number;
 }
 
-/* Writes while it can and reads while something comes, so that a full chain does not stop it. */
-static enum status feed(struct program *program, int in, int out)
+/* A chain that ended too early: by whose fault. Its end of a pipe closes just before it can be seen
+ * to have ended. */
+static enum status tell_gap(struct program *program, struct children *children, size_t got)
 {
-    size_t written = 0, got = 0;
+    char text[128] = "no stage has died";
+    size_t who;
+
+    for (int i = 0; i < 500 && !children_fell(children, &who); i++)
+        clock_sleep(1e-3);
+    if (children_fell(children, &who))
+        children_tell(children, who, text, sizeof text);
+    return program_verdict(program, false, "%zu of %zu numbers came out of the chain: %s", got,
+                           opt.count, text);
+}
+
+/* Writes while it can and reads while something comes, so that a full chain does not stop it. */
+static enum status feed(struct program *program, struct children *children, int in, int out)
+{
+    size_t written = 0, got = 0, who;
     bool ended = false;
+    char text[128];
 
     fcntl(in, F_SETFL, fcntl(in, F_GETFL) | O_NONBLOCK);
     if (opt.count == 0 && !arg_is(opt.fault, "leak"))
@@ -164,9 +181,15 @@ static enum status feed(struct program *program, int in, int out)
     while (!ended) {
         struct pollfd files[] = { { .fd = out, .events = POLLIN },
                                   { .fd = written < opt.count ? in : -1, .events = POLLOUT } };
-        const int ready = poll(files, 2, opt.fault ? (int)(1e3 * opt.limit + 0.5) : -1);
-        if (ready < 0 && errno == EINTR)
-            continue;
+        /* When all numbers have come back nothing is under way but the end. */
+        const bool is_last = opt.fault && got == opt.count;
+        const int ready = children_poll(children, files, 2, is_last ? opt.limit : HUGE_VAL, &who);
+        if (ready < 0 && errno == ECHILD) {
+            children_tell(children, who, text, sizeof text);
+            return program_verdict(program, false, "%s", text);
+        }
+        if (ready < 0)
+            return program_verdict(program, false, "poll: %s", strerror(errno));
         if (ready == 0) {
             program_verdict(program, false, "leak: the parent waits for the end of the chain's "
                             "output, and the first stage for the end of its input: an end of that "
@@ -178,8 +201,7 @@ static enum status feed(struct program *program, int in, int out)
             if (write(in, &number, sizeof number) == sizeof number)
                 written++;
             else if (errno != EAGAIN)
-                return program_verdict(program, false, "the first stage is gone: %s",
-                                       strerror(errno));
+                return tell_gap(program, children, got);
             if (written == opt.count && !arg_is(opt.fault, "leak"))
                 close(in);
         }
@@ -192,28 +214,30 @@ static enum status feed(struct program *program, int in, int out)
             got += !ended;
         }
     }
-    return got == opt.count ? PASS : program_verdict(program, false, "%zu numbers came out of the "
-                                                     "chain, not %zu", got, opt.count);
+    return got == opt.count ? PASS : tell_gap(program, children, got);
 }
 
 static enum status run_chain(struct program *program, const char *variant)
 {
-    struct chain chain = { .links = calloc(opt.stages + 1, sizeof *chain.links),
-                           .children = calloc(opt.stages + 1, sizeof *chain.children) };
-    enum status status = chain.links && chain.children ? PASS : UNABLE;
+    struct chain chain = { .links = calloc(opt.stages + 1, sizeof *chain.links) };
+    enum status status = UNABLE;
+    char text[128];
+    size_t who;
 
+    if (chain.links && children_open(&chain.children, opt.stages) == 0)
+        status = PASS;
     while (status == PASS && chain.links_count <= opt.stages) {
         if (connect_ends(variant, chain.links[chain.links_count]))
             status = UNABLE;
         else
             chain.links_count++;
     }
-    while (status == PASS && chain.started < opt.stages) {
-        chain.children[chain.started] = child_start(square, &chain, chain.started);
-        if (chain.children[chain.started] < 0)
+    while (status == PASS && chain.children.count < opt.stages) {
+        const pid_t child = child_start(square, &chain, chain.children.count);
+        if (child < 0)
             status = UNABLE;
         else
-            chain.started++;
+            children_add(&chain.children, child);
     }
     if (status == UNABLE)
         program_error("%zu stages: %s: give fewer --stages", opt.stages, strerror(errno));
@@ -224,19 +248,16 @@ static enum status run_chain(struct program *program, const char *variant)
             close(chain.links[i][0]);
     }
     if (status == PASS) {
-        status = feed(program, chain.links[0][1], chain.links[opt.stages][0]);
+        status = feed(program, &chain.children, chain.links[0][1], chain.links[opt.stages][0]);
         close(chain.links[opt.stages][0]);
     }
-    for (size_t i = 0; i < chain.started; i++) {
-        if (status != PASS)
-            kill(chain.children[i], SIGKILL);
-        const int ended = child_wait(chain.children[i]);
-        if (status == PASS && ended != 0)
-            status = program_verdict(program, false, "stage %zu ended with %d", i, ended);
+    if (status == PASS && !children_join(&chain.children, NULL, NULL, &who)) {
+        children_tell(&chain.children, who, text, sizeof text);
+        status = program_verdict(program, false, "%s", text);
     }
+    children_close(&chain.children);
     if (opt.fault && chain.links_count)
         close(chain.links[0][1]);
-    free(chain.children);
     free(chain.links);
     return status;
 }
@@ -261,37 +282,35 @@ static int write_on(void *arg, size_t side)
     return 1;
 }
 
-/* Starts both and watches them: whoever wrote itself would be stuck. Both are ended. */
+/* Starts both and watches them: whoever wrote itself would be stuck. Both are ended. Each has
+ * written something and nobody writes more: both are in write(). */
 static enum status fill_both(struct program *program)
 {
     struct writers *const w = children_map(sizeof *w);
-    pid_t children[2] = { -1, -1 };
-    size_t before, written = 0;
+    struct children children = { 0 };
+    size_t before, written = 0, who;
+    char text[128];
+    bool fell;
 
     if (!w || socketpair(AF_UNIX, SOCK_STREAM, 0, w->ends) ||
-        (children[0] = child_start(write_on, w, 0)) < 0 ||
-        (children[1] = child_start(write_on, w, 1)) < 0) {
-        program_error("two processes and a socket pair: %s", strerror(errno));
-        if (children[0] > 0)
-            kill(children[0], SIGKILL);
-        child_wait(children[0]);
+        children_begin(&children, 2, write_on, w)) {
+        program_error("two processes and a socket pair: %s: raise the limit of processes",
+                      strerror(errno));
         return UNABLE;
     }
     do {
         before = written;
-        clock_sleep(opt.limit);
+        fell = children_poll(&children, NULL, 0, opt.limit, &who) < 0;
         written = w->written[0] + w->written[1];
-    } while (written != before || w->written[0] == 0 || w->written[1] == 0);
-    const bool both_live = waitpid(children[0], NULL, WNOHANG) == 0 &&
-                           waitpid(children[1], NULL, WNOHANG) == 0;
-    for (int i = 0; i < 2; i++) {
-        kill(children[i], SIGKILL);
-        child_wait(children[i]);
+    } while (!fell && (written != before || w->written[0] == 0 || w->written[1] == 0));
+    if (fell)
+        children_tell(&children, who, text, sizeof text);
+    children_close(&children);
+    for (int i = 0; i < 2; i++)
         close(w->ends[i]);
-    }
     children_unmap(w, sizeof *w);
-    if (!both_live)
-        return program_verdict(program, false, "full: a writer has ended");
+    if (fell)
+        return program_verdict(program, false, "full: %s", text);
     program_verdict(program, false, "full: each of two processes writes, and waits for the other to "
                     "read: %zu bytes are under way, and there is room for no more", written);
     return STALLED;
@@ -311,20 +330,39 @@ struct way {
     bool wrong;
 };
 
+/* A queue has no end that closes when the other process dies: the parent looks, some times a
+ * second. Whether it is worth while to wait on. */
+static bool goes_on(const struct way *w)
+{
+    int status;
+
+    return errno == ETIMEDOUT && !child_has_ended(w->child, &status);
+}
+
 static bool send_block(struct way *w, int side)
 {
-    return w->memory ? queue_push(w->queues[side], w->block, w->bytes / 8, HUGE_VAL) == w->bytes / 8
-                     : write_all(side == 0 ? w->there[1] : w->back[1], w->block, w->bytes);
+    const double look_secs = side == 0 ? 0.1 : HUGE_VAL;
+
+    if (!w->memory)
+        return write_all(side == 0 ? w->there[1] : w->back[1], w->block, w->bytes);
+    for (size_t done = 0; done < w->bytes / 8;) {
+        done += queue_push(w->queues[side], w->block + done, w->bytes / 8 - done, look_secs);
+        if (done < w->bytes / 8 && !goes_on(w))
+            return false;
+    }
+    return true;
 }
 
 static bool receive_block(struct way *w, int side)
 {
+    const double look_secs = side == 1 ? 0.1 : HUGE_VAL;
+
     if (!w->memory)
         return read_all(side == 0 ? w->there[0] : w->back[0], w->block, w->bytes);
     for (size_t done = 0; done < w->bytes / 8;) {
         const size_t more =
-            queue_pop(w->queues[side], w->block + done, w->bytes / 8 - done, HUGE_VAL);
-        if (more == 0)
+            queue_pop(w->queues[side], w->block + done, w->bytes / 8 - done, look_secs);
+        if (more == 0 && !goes_on(w))
             return false;
         done += more;
     }
@@ -378,7 +416,7 @@ static void round_trip(void *arg)
 {
     struct way *const w = arg;
 
-    w->wrong |= !send_block(w, 0) || !receive_block(w, 1);
+    w->wrong = w->wrong || !send_block(w, 0) || !receive_block(w, 1);
 }
 
 static int open_way(struct way *w, const char *variant, size_t bytes)
@@ -413,11 +451,12 @@ static int open_way(struct way *w, const char *variant, size_t bytes)
 /* The status of the child, which is told that it is over. */
 static int close_way(struct way *w)
 {
-    if (w->memory) {
+    if (w->memory)
         queue_close(w->queues[0]);
-    } else {
+    else
         close(w->there[1]);
-    }
+    if (w->wrong)
+        kill(w->child, SIGKILL); /* it may wait for what does not come */
     const int status = child_wait(w->child);
     if (w->memory) {
         queue_destroy(w->queues[0]);
@@ -451,27 +490,29 @@ static enum status compare(struct program *program, const char **chosen, size_t 
     struct turn turns[3];
     enum status status = PASS;
     size_t opened = 0;
+    char text[128];
 
     while (opened < count && open_way(&ways[opened], chosen[opened], bytes) == 0) {
         turns[opened] = (struct turn){ .operation = round_trip, .arg = &ways[opened],
-                                       .batch = opt.rounds };
+                                       .failed = &ways[opened].wrong, .batch = opt.rounds };
         opened++;
     }
-    if (opened < count || turns_run(turns, count, &rule)) {
-        program_error("%s, %zu bytes: %s", chosen[opened < count ? opened : 0], bytes,
-                      strerror(errno));
+    if (opened < count || (turns_run(turns, count, &rule) && errno != ECANCELED)) {
+        program_error("%s, %zu bytes: %s: give smaller --bytes, or raise the limits of processes and "
+                      "memory", chosen[opened < count ? opened : 0], bytes, strerror(errno));
         status = UNABLE;
     }
     /* The last one first: its process has copies of all ends that were open when it was forked. */
     for (size_t i = opened; i-- > 0;)
         ways[i].ended = close_way(&ways[i]);
     for (size_t i = 0; i < opened && status == PASS; i++) {
-        add_row(program, &ways[i], &turns[i]);
+        child_tell("the other process", ways[i].child, ways[i].ended, text, sizeof text);
         if (ways[i].wrong || ways[i].ended != 0)
             status = program_verdict(program, false, "%s: a block of %zu bytes came back changed, "
-                                     "or not at all (the other process ended with %d)",
-                                     ways[i].variant, bytes, ways[i].ended);
+                                     "or not at all: %s", ways[i].variant, bytes, text);
     }
+    for (size_t i = 0; i < opened && status == PASS; i++)
+        add_row(program, &ways[i], &turns[i]);
     return status;
 }
 

@@ -9,13 +9,15 @@
  *
  * A process that is killed takes its chunk with it. The parent sees the end of its channel,
  * collects its status, starts another process in its place, and gives that the chunk again: no item
- * is lost and none is delivered twice (--kill N kills N processes, each with a chunk in hand).
+ * is lost and none is delivered twice (--kill N kills N processes, each with a chunk in hand). Who
+ * dies besides was killed by somebody else, or has a mistake that the next one would have too: the
+ * job ends.
  *
  * An item that is quicker computed than sent gains nothing: the table sets the pool beside a plain
  * loop, and tells from how long an item on it gains. --work makes items longer.
  *
- * What can go wrong: nobody looks for dead workers (--fault forget). The result is waited for until
- * the limit.
+ * What can go wrong: nobody looks for dead workers (--fault forget). The result is waited for
+ * though no worker has it in hand.
  *
  * Run:     make run P=process/pool ARGS="--workers 2 --chunk 10"
  * Try:     --work 100us --chunk 1, 10, 50 --variant all: which chunk is best for 100 items?
@@ -59,18 +61,21 @@ static struct {
           .secs = 0.3, .variant = "dynamic" };
 
 static const struct arg options[] = {
-    { "workers", ARG_SIZE, &opt.workers, "worker processes", .min = 1 },
-    { "count", ARG_SIZE, &opt.count, "items" },
-    { "chunk", ARG_SIZE, &opt.chunk,
-      "dynamic: items that a worker is given at a time, at most 4096", .min = 1 },
+    { "workers", ARG_SIZE, &opt.workers, "worker processes", .min = 1, .max = CHILDREN_MAX },
+    { "count", ARG_SIZE, &opt.count, "items", .max = 1 << 20 },
+    { "chunk", ARG_SIZE, &opt.chunk, "dynamic: items that a worker is given at a time", .min = 1,
+      .max = CHUNK_MAX },
     { "work", ARG_SECS, &opt.work, "computing that each item takes besides" },
-    { "kill", ARG_SIZE, &opt.kill, "so many workers are killed, each with a chunk in hand" },
+    { "kill", ARG_SIZE, &opt.kill, "so many workers are killed, each with a chunk in hand",
+      .max = CHILDREN_MAX },
     { "variant", ARG_CHOICE, &opt.variant, "how items are shared out",
       .choices = "dynamic|static|all" },
     { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose", .choices = "forget" },
-    { "limit", ARG_SECS, &opt.limit, "a result that does not come for so long never will" },
+    { "limit", ARG_SECS, &opt.limit, "forget: how long a result is waited for that nobody computes",
+      .max = 1000000 },
     { "seconds", ARG_SECS, &opt.secs, "time budget for one row" },
-    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1 },
+    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1,
+      .max = SAMPLES_MAX },
     ARGS_END,
 };
 
@@ -84,6 +89,7 @@ struct worker {
     pid_t pid;
     int channel;
     struct order order; /* in hand; count 0: none */
+    bool dies;          /* it was told to, with that */
 };
 
 struct pool {
@@ -96,6 +102,7 @@ struct pool {
     struct block *left; /* static: of each worker, what it was not given yet */
     size_t done, to_kill, replaced;
     bool stalled;
+    bool failed; /* an error, or something wrong: no more runs */
     int error;
     char wrong[160];
 };
@@ -144,6 +151,7 @@ static int start(struct worker *worker)
 {
     int ends[2];
 
+    worker->pid = worker->channel = -1;
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends))
         return -1;
     worker->pid = child_start(serve, &ends[1], 0);
@@ -151,6 +159,7 @@ static int start(struct worker *worker)
     close(ends[1]); /* the worker's alone: so its death ends the channel */
     worker->channel = ends[0];
     worker->order.count = 0;
+    worker->dies = false;
     errno = error;
     return worker->pid < 0 ? -1 : 0;
 }
@@ -182,7 +191,7 @@ static bool give(struct pool *pool, struct worker *worker, struct order order)
         return true;
     order.dies = pool->to_kill > 0;
     pool->to_kill -= order.dies;
-    worker->order.dies = false; /* if it is given again */
+    worker->dies = order.dies;
     return transfer(worker->channel, &order, sizeof order, true);
 }
 
@@ -201,6 +210,14 @@ static bool deliver(struct pool *pool, struct worker *worker)
     return true;
 }
 
+static void tell_death(struct pool *pool, const struct worker *worker, pid_t pid, int ended)
+{
+    char what[64];
+
+    snprintf(what, sizeof what, "worker %td", worker - pool->workers);
+    child_tell(what, pid, ended, pool->wrong, sizeof pool->wrong);
+}
+
 /* Another one in its place, with what it held. */
 static void replace(struct pool *pool, struct worker *worker)
 {
@@ -208,9 +225,13 @@ static void replace(struct pool *pool, struct worker *worker)
 
     close(worker->channel);
     worker->channel = -1;
-    const int ended = child_wait(worker->pid);
-    if (ended != 128 + SIGKILL)
-        snprintf(pool->wrong, sizeof pool->wrong, "a worker ended with %d", ended);
+    const pid_t pid = worker->pid;
+    const int ended = child_wait(pid);
+    worker->pid = -1;
+    if (ended != 128 + SIGKILL || !worker->dies) {
+        tell_death(pool, worker, pid, ended);
+        return;
+    }
     pool->replaced++;
     if (start(worker))
         pool->error = errno;
@@ -220,16 +241,20 @@ static void replace(struct pool *pool, struct worker *worker)
 
 static void wait_for_results(struct pool *pool)
 {
+    bool computes = false;
+
     for (size_t i = 0; i < opt.workers; i++) {
         const struct worker *const worker = &pool->workers[i];
+        computes |= worker->order.count > 0;
         pool->files[i] = (struct pollfd){ worker->order.count ? worker->channel : -1, POLLIN, 0 };
     }
-    const int ready = poll(pool->files, opt.workers, opt.fault ? (int)(1e3 * opt.limit + 0.5) : -1);
+    /* Who computes will answer, or its channel ends. If nobody does, nothing will ever come. */
+    const int ready = poll(pool->files, opt.workers, computes ? -1 : (int)(1e3 * opt.limit + 0.5));
     if (ready == 0)
         pool->stalled = true;
     else if (ready < 0 && errno != EINTR)
         pool->error = errno;
-    for (size_t i = 0; ready > 0 && i < opt.workers && !pool->error; i++) {
+    for (size_t i = 0; ready > 0 && i < opt.workers && !pool->error && !*pool->wrong; i++) {
         if (!pool->files[i].revents)
             continue;
         struct worker *const worker = &pool->workers[i];
@@ -247,6 +272,8 @@ static void map(void *arg)
     struct pool *const pool = arg;
     size_t started = 0;
 
+    if (pool->failed)
+        return;
     pool->next = pool->done = pool->replaced = 0;
     pool->to_kill = opt.fault ? 1 : opt.kill;
     memset(pool->delivered, 0, opt.count);
@@ -258,20 +285,25 @@ static void map(void *arg)
     }
     if (started < opt.workers)
         pool->error = errno;
-    while (pool->done < opt.count && !pool->error && !pool->stalled)
+    while (pool->done < opt.count && !pool->error && !pool->stalled && !*pool->wrong)
         wait_for_results(pool);
     for (size_t i = 0; i < started; i++) {
+        struct worker *const worker = &pool->workers[i];
+        const bool in_vain = pool->error || pool->stalled || *pool->wrong;
         struct order go = { 0 };
-        if (pool->error || pool->stalled)
-            kill(pool->workers[i].pid, SIGKILL);
-        else if (pool->workers[i].channel >= 0)
-            transfer(pool->workers[i].channel, &go, sizeof go, true);
-        const int ended = child_wait(pool->workers[i].pid);
-        if (ended != 0 && !pool->error && !pool->stalled && !*pool->wrong)
-            snprintf(pool->wrong, sizeof pool->wrong, "worker %zu ended with %d", i, ended);
-        if (pool->workers[i].channel >= 0)
-            close(pool->workers[i].channel);
+        if (worker->pid > 0) {
+            if (in_vain)
+                kill(worker->pid, SIGKILL);
+            else
+                transfer(worker->channel, &go, sizeof go, true);
+            const int ended = child_wait(worker->pid);
+            if (ended != 0 && !in_vain)
+                tell_death(pool, worker, worker->pid, ended);
+        }
+        if (worker->channel >= 0)
+            close(worker->channel);
     }
+    pool->failed = pool->error || *pool->wrong;
 }
 
 /* The square of i is the sum of the first i odd numbers. */
@@ -284,8 +316,6 @@ static enum status check(struct program *program, const struct pool *pool)
                         "and %zu of %zu results are waited for", opt.count - pool->done, opt.count);
         return STALLED;
     }
-    if (*pool->wrong)
-        return program_verdict(program, false, "%s", pool->wrong);
     if (pool->replaced != (opt.count ? opt.kill : 0))
         return program_verdict(program, false, "%zu workers were replaced, and %zu killed",
                                pool->replaced, opt.kill);
@@ -382,10 +412,10 @@ static enum status compare(struct program *program, struct pool *pools, size_t c
     int error = 0;
 
     for (size_t i = 1; i < count; i++)
-        turns[i] = (struct turn){ .operation = map, .arg = &pools[i] };
+        turns[i] = (struct turn){ .operation = map, .arg = &pools[i], .failed = &pools[i].failed };
     if (opt.fault)
         map(&pools[1]);
-    else if (turns_run(turns, count, &rule))
+    else if (turns_run(turns, count, &rule) && errno != ECANCELED)
         error = errno;
     for (size_t i = 0; i < count; i++)
         error = error ? error : pools[i].error;
@@ -394,6 +424,9 @@ static enum status compare(struct program *program, struct pool *pools, size_t c
                       strerror(error));
         return UNABLE;
     }
+    for (size_t i = 1; i < count; i++)
+        if (*pools[i].wrong)
+            return program_verdict(program, false, "%s", pools[i].wrong);
     if (!opt.fault)
         add_row(program, "serial", &pools[0], &turns[0], true);
     for (size_t i = 1; i < count && status == PASS; i++) {
@@ -414,8 +447,6 @@ int main(int argc, char **argv)
     size_t count = 0;
     int error = 0;
 
-    if (status == PASS && opt.chunk > CHUNK_MAX)
-        status = program_usage(&program, "--chunk %zu: at most %d", opt.chunk, CHUNK_MAX);
     if (status == PASS) {
         error = open_pool(&pools[count++], false);
         if (!arg_is(opt.variant, "static") || opt.fault)

@@ -11,7 +11,8 @@
  * A consumer that dies takes the item that it holds with it, and nothing else: --kill 1 kills one
  * that has an item in hand, and the others begin after that. With `lock` it dies holding the mutex,
  * which is robust: the next one to ask is told so (EOWNERDEAD) and finishes what it began. Those
- * who sleep on a condition do not ask; so the parent, which is told of the death, does.
+ * who sleep on a condition do not ask; so the parent, which is told of the death, does. A process
+ * that dies without --kill ends the job: who waits for its items would wait for ever.
  *
  * What can go wrong: a consumer takes "empty" for "over". If it comes before the first item, it
  * leaves with none (--fault poll_empty).
@@ -44,8 +45,10 @@
 
 #include "local/lib/children.h"
 #include "local/lib/clock.h"
+#include "local/lib/memory.h"
 #include "local/lib/program.h"
 #include "local/lib/queue.h"
+#include "local/lib/size.h"
 #include "local/lib/stats.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
@@ -58,17 +61,21 @@ static struct {
           .secs = 0.3, .variant = "shm" };
 
 static const struct arg options[] = {
-    { "producers", ARG_SIZE, &opt.producers, "processes that put items in", .min = 1 },
-    { "consumers", ARG_SIZE, &opt.consumers, "processes that take them out", .min = 1 },
-    { "count", ARG_SIZE, &opt.count, "items of each producer" },
+    { "producers", ARG_SIZE, &opt.producers, "processes that put items in", .min = 1,
+      .max = CHILDREN_MAX },
+    { "consumers", ARG_SIZE, &opt.consumers, "processes that take them out", .min = 1,
+      .max = CHILDREN_MAX },
+    { "count", ARG_SIZE, &opt.count, "items of each producer", .max = 1 << 20 },
     { "capacity", ARG_SIZE, &opt.capacity,
-      "shm, lock: items that fit; shm: rounded up to a power of 2", .min = 1 },
+      "shm, lock: items that fit; shm: rounded up to a power of 2", .min = 1,
+      .max = 1 << 26 },
     { "kill", ARG_SIZE, &opt.kill, "so many consumers die with their first item" },
     { "variant", ARG_CHOICE, &opt.variant, "the way between processes",
       .choices = "shm|lock|mq|pipe|all" },
     { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose", .choices = "poll_empty" },
     { "seconds", ARG_SECS, &opt.secs, "time budget for one row" },
-    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1 },
+    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1,
+      .max = SAMPLES_MAX },
     ARGS_END,
 };
 
@@ -104,6 +111,7 @@ struct job {
     int ends[2];
     double *samples; /* seconds of each run */
     size_t runs;
+    size_t died; /* of those that --kill names */
     size_t lost; /* with those that were killed, in the last run */
     int error;
     char wrong[160];
@@ -324,18 +332,11 @@ static int work(void *arg, size_t me)
     return 0;
 }
 
-static void check(struct job *job, const int *statuses)
+static void check(struct job *job)
 {
-    size_t missing = 0, first = 0, died = 0;
-    const size_t total = opt.producers * opt.count;
+    size_t missing = 0, first = 0;
+    const size_t total = opt.producers * opt.count, died = job->died;
 
-    for (size_t i = 0; i < opt.producers + opt.consumers; i++) {
-        const bool may_die = i >= opt.producers && i - opt.producers < opt.kill;
-        const bool has_died = may_die && statuses[i] == 128 + SIGKILL;
-        died += has_died;
-        if (statuses[i] != 0 && !has_died && !*job->wrong)
-            snprintf(job->wrong, sizeof job->wrong, "process %zu ended with %d", i, statuses[i]);
-    }
     if (died != to_die() && !opt.fault && !*job->wrong)
         snprintf(job->wrong, sizeof job->wrong, "%zu consumers died with an item, not %zu", died,
                  to_die());
@@ -367,7 +368,8 @@ static int open_buffer(struct job *job)
     pthread_mutexattr_t mutex;
     pthread_condattr_t condition;
 
-    job->memory_bytes = sizeof(struct buffer) + opt.capacity * sizeof(uint64_t);
+    job->memory_bytes = size_sum(sizeof(struct buffer),
+                                 size_product(opt.capacity, sizeof(uint64_t)));
     job->memory = job->buffer = children_map(job->memory_bytes);
     if (!job->buffer)
         return -1;
@@ -395,10 +397,12 @@ static int open_way(struct job *job)
         return open_buffer(job);
     if (job->choice->put == put_pipe)
         return pipe(job->ends);
-    char name[64];
     struct mq_attr attributes = { .mq_maxmsg = 10, .mq_msgsize = sizeof(uint64_t) };
-    snprintf(name, sizeof name, "/lockstep-queue-%ld", (long)getpid());
-    job->messages = mq_open(name, O_RDWR | O_CREAT | O_EXCL, 0600, &attributes);
+    char name[64];
+    do {
+        children_name("queue", name);
+        job->messages = mq_open(name, O_RDWR | O_CREAT | O_EXCL, 0600, &attributes);
+    } while (job->messages == (mqd_t)-1 && errno == EEXIST);
     if (job->messages != (mqd_t)-1)
         mq_unlink(name);
     return job->messages == (mqd_t)-1 ? -1 : 0;
@@ -420,54 +424,45 @@ static void close_way(struct job *job)
             close(job->ends[i]);
 }
 
-/* Waits for all. Who has died may have had the mutex, and nobody may be asking for it. */
-static void wait_for_all(struct job *job, const pid_t *children, int *statuses, size_t count)
+/* Consumers that --kill names may. Who died may have had the mutex, and nobody may be asking for
+ * it. */
+static bool may_end(void *arg, size_t who, int status)
 {
-    for (size_t i = 0; i < count && job->error; i++)
-        kill(children[i], SIGKILL);
-    for (size_t left = count; left > 0; left--) {
-        int ended;
-        const pid_t child = child_wait_any(&ended);
-        for (size_t i = 0; i < count; i++)
-            if (children[i] == child)
-                statuses[i] = ended;
-        if (ended != 0 && job->buffer && take_over(job->buffer,
-                                                   pthread_mutex_lock(&job->buffer->mutex)))
-            pthread_mutex_unlock(&job->buffer->mutex);
-    }
+    struct job *const job = arg;
+    const bool is_named = who >= opt.producers && who - opt.producers < opt.kill &&
+                          status == 128 + SIGKILL &&
+                          ++job->died <= atomic_load(&job->counts->dying);
+
+    if (is_named && job->buffer && take_over(job->buffer, pthread_mutex_lock(&job->buffer->mutex)))
+        pthread_mutex_unlock(&job->buffer->mutex);
+    return is_named;
 }
 
 /* Starts all, then closes its own ends of a pipe: the end comes when nobody can write any more. */
 static void run(struct job *job)
 {
-    const size_t all = opt.producers + opt.consumers;
-    pid_t *const children = calloc(all, sizeof *children);
-    int *const statuses = calloc(all, sizeof *statuses);
-    size_t started = 0;
+    struct children children = { 0 };
+    size_t who;
 
     memset(job->counts, 0, job->counts_bytes);
     job->counts->producing = opt.producers;
-    if (!children || !statuses || open_way(job))
+    job->died = 0;
+    if (open_way(job) || children_begin(&children, opt.producers + opt.consumers, work, job))
         job->error = errno;
-    while (!job->error && started < all) {
-        children[started] = child_start(work, job, started);
-        if (children[started] < 0)
-            job->error = errno;
-        else
-            started++;
-    }
     for (int i = 0; i < 2 && job->ends[i] >= 0; i++) {
         close(job->ends[i]);
         job->ends[i] = -1;
     }
-    wait_for_all(job, children, statuses, started);
-    if (!job->error) {
-        check(job, statuses);
+    if (job->error)
+        ;
+    else if (children_join(&children, may_end, job, &who))
+        check(job);
+    else
+        children_tell(&children, who, job->wrong, sizeof job->wrong);
+    if (!job->error)
         job->samples[job->runs++] = clock_secs(job->counts->begin_ns, job->counts->end_ns);
-    }
+    children_close(&children);
     close_way(job);
-    free(statuses);
-    free(children);
 }
 
 static void add_row(struct program *program, const struct job *job)
@@ -530,9 +525,11 @@ int main(int argc, char **argv)
     if (status == PASS && opt.kill >= opt.consumers)
         status = program_usage(&program, "--kill %zu: one of the %zu consumers at least must live",
                                opt.kill, opt.consumers);
-    const size_t bytes = sizeof(struct counts) + opt.producers * opt.count;
-    struct counts *const counts = status == PASS ? children_map(bytes) : NULL;
-    double *const samples = calloc(LENGTH(choices) * opt.iterations, sizeof *samples);
+    const size_t bytes = size_sum(sizeof(struct counts), size_product(opt.producers, opt.count));
+    const bool fits = status == PASS && memory_room(bytes) == 0;
+    struct counts *const counts = fits ? children_map(bytes) : NULL;
+    double *const samples = size_alloc(size_product(LENGTH(choices), opt.iterations),
+                                       sizeof *samples);
     if (status == PASS && (!counts || !samples)) {
         program_error("no memory for %zu items and %zu samples: give smaller numbers",
                       opt.producers * opt.count, opt.iterations);

@@ -54,7 +54,9 @@
 
 #include "local/lib/children.h"
 #include "local/lib/data.h"
+#include "local/lib/memory.h"
 #include "local/lib/program.h"
+#include "local/lib/size.h"
 #include "local/lib/team.h"
 #include "local/lib/turns.h"
 
@@ -68,8 +70,8 @@ static struct {
 } opt = { .workers = 4, .count = 1 << 20, .iterations = 10000, .secs = 0.5, .variant = "anonymous" };
 
 static const struct arg options[] = {
-    { "workers", ARG_SIZE, &opt.workers, "child processes", .min = 1 },
-    { "count", ARG_SIZE, &opt.count, "elements of the array" },
+    { "workers", ARG_SIZE, &opt.workers, "child processes", .min = 1, .max = CHILDREN_MAX },
+    { "count", ARG_SIZE, &opt.count, "elements of the array", .max = 1 << 28 },
     { "kill", ARG_SIZE, &opt.kill, "so many children die while they hold the mutex" },
     { "variant", ARG_CHOICE, &opt.variant, "what the array lies in",
       .choices = "anonymous|named|file|threads|all" },
@@ -77,15 +79,16 @@ static const struct arg options[] = {
     { "seed", ARG_SIZE, &opt.seed, "of the elements" },
     { "show", ARG_FLAG, &opt.show, "what became of the mutex" },
     { "seconds", ARG_SECS, &opt.secs, "time budget for one row" },
-    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1 },
+    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1,
+      .max = SAMPLES_MAX },
     ARGS_END,
 };
 
 struct shared {
     pthread_mutex_t lock; /* guards the rest */
-    bool done[1024];      /* which parts are counted: what the counter is put right by */
+    bool done[CHILDREN_MAX]; /* which parts are counted: what the counter is put right by */
     size_t filled;
-    size_t recovered;     /* times that a dead owner's mutex was taken over */
+    size_t recovered; /* times that a dead owner's mutex was taken over */
     uint64_t array[];
 };
 
@@ -96,12 +99,13 @@ struct job {
     int error;
     size_t killed;
     long faults; /* page faults of those who filled, in the last run */
+    bool failed; /* an error, or something wrong: no more runs */
     char wrong[160];
 };
 
 static size_t bytes_of(void)
 {
-    return sizeof(struct shared) + opt.count * sizeof(uint64_t);
+    return size_sum(sizeof(struct shared), size_product(opt.count, sizeof(uint64_t)));
 }
 
 /* Room for all of it, or -1 with errno: a page beyond the room would kill who writes to it. */
@@ -123,13 +127,17 @@ static struct shared *map(const char *variant, size_t bytes)
     char name[64];
     int file = -1;
 
+    if (memory_room(bytes))
+        return NULL;
     if (strcmp(variant, "private") == 0 || strcmp(variant, "threads") == 0) {
         memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     } else if (strcmp(variant, "anonymous") == 0) {
         memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     } else if (strcmp(variant, "named") == 0) {
-        snprintf(name, sizeof name, "/lockstep-shared-%ld", (long)getpid());
-        file = shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
+        do {
+            children_name("shared", name);
+            file = shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
+        } while (file < 0 && errno == EEXIST);
         if (file >= 0) {
             memory = map_file(file, bytes);
             shm_unlink(name);
@@ -190,23 +198,18 @@ static int fill(void *arg, size_t me)
     return 0;
 }
 
-static void find(struct job *job, const int *statuses)
+static void find(struct job *job, size_t killed)
 {
     struct shared *const shared = job->shared;
-    size_t expected = 0, killed = 0;
+    size_t expected = 0;
 
     lock(shared); /* if the last one of all died with it, this is the next to ask */
-    for (size_t i = 0; i < opt.workers; i++) {
-        killed += statuses[i] == 128 + SIGKILL;
-        if (statuses[i] != (i < opt.kill ? 128 + SIGKILL : 0) && !*job->wrong)
-            snprintf(job->wrong, sizeof job->wrong, "child %zu ended with %d", i, statuses[i]);
-        if (i >= opt.kill)
-            expected += block_of(opt.count, opt.workers, i).count;
-    }
+    for (size_t i = opt.kill; i < opt.workers; i++)
+        expected += block_of(opt.count, opt.workers, i).count;
     job->killed = killed;
     const uint64_t at = elements_check(shared->array, 0, opt.count, opt.seed);
-    if (*job->wrong)
-        ;
+    if (killed != opt.kill)
+        snprintf(job->wrong, sizeof job->wrong, "%zu children died, not %zu", killed, opt.kill);
     else if (at < opt.count)
         snprintf(job->wrong, sizeof job->wrong, "element %" PRIu64 " is %" PRIu64 ", not %" PRIu64
                  "%s", at, shared->array[at], element(at, opt.seed),
@@ -233,26 +236,59 @@ static long page_faults(int who)
     return usage.ru_minflt + usage.ru_majflt;
 }
 
+/* Those that --kill names. */
+static bool may_end(void *arg, size_t who, int status)
+{
+    size_t *const killed = arg;
+    const bool is_named = who < opt.kill && status == 128 + SIGKILL;
+
+    *killed += is_named;
+    return is_named;
+}
+
+/* The children fill the array. How many were killed; or it is told in `wrong` or `error`. */
+static size_t fill_by_children(struct job *job)
+{
+    struct children children;
+    size_t killed = 0, who;
+
+    if (children_begin(&children, opt.workers, fill, job)) {
+        job->error = errno;
+        return 0;
+    }
+    if (!children_join(&children, may_end, &killed, &who))
+        children_tell(&children, who, job->wrong, sizeof job->wrong);
+    children_close(&children);
+    return killed;
+}
+
 static void run(void *arg)
 {
     struct job *const job = arg;
     const bool by_threads = strcmp(job->variant, "threads") == 0;
     const int who = by_threads ? RUSAGE_SELF : RUSAGE_CHILDREN;
-    int statuses[LENGTH(job->shared->done)] = { 0 };
+    size_t killed = 0;
 
+    if (job->failed)
+        return;
     job->shared = map(job->variant, job->bytes);
     if (!job->shared) {
         job->error = errno;
+        job->failed = true;
         return;
     }
     job->error = init(job->shared);
     const long before = page_faults(who);
-    if (!job->error && (by_threads ? team_run(opt.workers, fill_by_thread, job)
-                                   : children_run(opt.workers, fill, job, statuses)))
+    if (job->error)
+        ;
+    else if (!by_threads)
+        killed = fill_by_children(job);
+    else if (team_run(opt.workers, fill_by_thread, job))
         job->error = errno;
     job->faults = page_faults(who) - before;
-    if (!job->error)
-        find(job, statuses);
+    if (!job->error && !*job->wrong)
+        find(job, killed);
+    job->failed = job->error || *job->wrong;
     munmap(job->shared, job->bytes);
 }
 
@@ -279,11 +315,14 @@ static enum status compare(struct program *program, struct job *jobs, size_t cou
     struct turn turns[4] = { 0 };
 
     for (size_t i = 0; i < count; i++)
-        turns[i] = (struct turn){ .operation = run, .arg = &jobs[i] };
+        turns[i] = (struct turn){ .operation = run, .arg = &jobs[i], .failed = &jobs[i].failed };
     if (opt.fault)
         run(&jobs[0]);
-    else if (turns_run(turns, count, &rule))
+    else if (turns_run(turns, count, &rule) && errno != ECANCELED)
         jobs[0].error = errno;
+    for (size_t i = 0; i < count; i++) /* who failed has ended the turns of all */
+        if (jobs[i].failed)
+            jobs[0] = jobs[i];
     for (size_t i = 0; i < count; i++) {
         if (jobs[i].error) {
             program_error("%s: %zu processes and %zu bytes: %s: give smaller numbers",
@@ -309,10 +348,6 @@ int main(int argc, char **argv)
     struct job jobs[LENGTH(variants)] = { 0 };
     size_t count = 0;
 
-    if (status == PASS && opt.workers > LENGTH(((struct shared *)0)->done))
-        status = program_usage(&program, "--workers %zu: at most 1024", opt.workers);
-    if (status == PASS && opt.count > SIZE_MAX / 16)
-        status = program_usage(&program, "--count: more elements than memory can hold");
     if (status == PASS && opt.kill > 0 && arg_is(opt.variant, "threads"))
         status = program_usage(&program, "--kill: to kill one thread is to kill the whole process");
     opt.kill = opt.kill < opt.workers ? opt.kill : opt.workers;

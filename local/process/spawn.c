@@ -32,12 +32,15 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
+#include <poll.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "local/lib/children.h"
 #include "local/lib/data.h"
 #include "local/lib/program.h"
 #include "local/lib/turns.h"
@@ -54,13 +57,14 @@ static struct {
           .variant = "fork" };
 
 static const struct arg options[] = {
-    { "workers", ARG_SIZE, &opt.workers, "child processes", .min = 1 },
-    { "count", ARG_SIZE, &opt.count, "numbers to sum: 1 to COUNT" },
+    { "workers", ARG_SIZE, &opt.workers, "child processes", .min = 1, .max = CHILDREN_MAX },
+    { "count", ARG_SIZE, &opt.count, "numbers to sum: 1 to COUNT", .max = 1 << 28 },
     { "variant", ARG_CHOICE, &opt.variant, "how a child begins", .choices = "fork|exec|serial|all" },
     { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose", .choices = "status|buffer" },
     { "part", ARG_SIZE, &opt.part, "be the child of this number: write its sum to stdout and end" },
     { "seconds", ARG_SECS, &opt.secs, "time budget for one row" },
-    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1 },
+    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1,
+      .max = SAMPLES_MAX },
     ARGS_END,
 };
 
@@ -69,9 +73,10 @@ static const char *own_path;
 struct job {
     const struct choice *choice;
     pid_t *children;
-    uint64_t sum;     /* of all parts, of the last run */
-    size_t unordered; /* children whose status was not 0, in all runs */
+    uint64_t sum; /* of all parts, of the last run */
+    bool failed;  /* an error, or something wrong: no more runs */
     int error;
+    char wrong[160];
 };
 
 static uint64_t sum_part(size_t part)
@@ -94,9 +99,10 @@ static int write_sum(int file, size_t part)
 
 static pid_t start_fork(const int ends[2], size_t part)
 {
-    const pid_t child = fork();
+    const pid_t parent = getpid(), child = fork();
 
     if (child == 0) {
+        child_ends_with(parent);
         close(ends[0]);
         _exit(write_sum(ends[1], part));
     }
@@ -130,29 +136,61 @@ static const struct choice {
     { "fork", start_fork, false }, { "exec", start_exec, false }, { "serial", start_fork, true },
 };
 
-/* Waits for the child; its status has to be 0. */
-static void collect(struct job *job, pid_t child)
+/* Waits for the child; its status has to be 0. The first one that is not is told. */
+static void collect(struct job *job, size_t part)
+{
+    char what[64];
+    int status;
+
+    while (waitpid(job->children[part], &status, 0) < 0) {
+        if (errno != EINTR) {
+            job->error = job->error ? job->error : errno;
+            return;
+        }
+    }
+    snprintf(what, sizeof what, "child %zu", part);
+    if (status != 0 && !job->error && !*job->wrong)
+        child_tell(what, job->children[part], WIFSIGNALED(status) ? 128 + WTERMSIG(status)
+                   : WEXITSTATUS(status), job->wrong, sizeof job->wrong);
+}
+
+/* Whether one of those who were started has died, without collecting anything. */
+static bool has_died(const struct job *job, size_t started, size_t *who)
 {
     int status;
 
-    while (waitpid(child, &status, 0) < 0)
-        if (errno != EINTR) {
-            job->error = errno;
-            return;
-        }
-    job->unordered += !WIFEXITED(status) || WEXITSTATUS(status) != 0;
+    for (*who = 0; *who < started; ++*who)
+        if (child_has_ended(job->children[*who], &status) && status != 0)
+            return true;
+    return false;
 }
 
-/* Sums arrive in any order, each in one piece: a write of so few bytes to a pipe is never cut. */
-static void read_sums(struct job *job, int file)
+/* Sums arrive in any order, each in one piece: a write of so few bytes to a pipe is never cut. One
+ * of them may never come: so it looks, some times a second, who has died, and ends the others. */
+static void read_sums(struct job *job, int file, size_t started)
 {
+    struct pollfd sums = { .fd = file, .events = POLLIN };
     uint64_t sum;
-    ssize_t got;
+    ssize_t got = 1;
+    size_t who;
 
-    while ((got = read(file, &sum, sizeof sum)) != 0) {
+    while (got != 0) {
+        const int ready = poll(&sums, 1, 100);
+        if (ready == 0 && has_died(job, started, &who)) {
+            const pid_t dead = job->children[who];
+            collect(job, who);
+            for (size_t i = 0; i < started; i++)
+                if (job->children[i] != dead)
+                    kill(job->children[i], SIGKILL);
+            job->children[who] = 0;
+            return;
+        }
+        if (ready <= 0)
+            continue;
+        got = read(file, &sum, sizeof sum);
         if (got == sizeof sum)
             job->sum += sum;
-        else if (got >= 0 || errno != EINTR)
+        else if (got > 0 || (got < 0 && errno != EINTR))
             job->error = got < 0 ? errno : EIO;
     }
 }
@@ -163,7 +201,10 @@ static void run(void *arg)
     size_t started = 0;
     int ends[2];
 
+    if (job->failed)
+        return;
     job->sum = 0;
+    job->failed = true; /* unless it gets to the end */
     if (pipe(ends)) {
         job->error = errno;
         return;
@@ -171,36 +212,46 @@ static void run(void *arg)
     fcntl(ends[0], F_SETFD, FD_CLOEXEC); /* an exec'd child inherits its stdout, nothing else */
     fcntl(ends[1], F_SETFD, FD_CLOEXEC);
     fflush(NULL);
-    while (started < opt.workers) {
+    while (started < opt.workers && !job->error && !*job->wrong) {
         const pid_t child = job->choice->start(ends, started);
         if (child < 0) {
             job->error = errno;
             break;
         }
+        job->children[started] = child;
         if (job->choice->serial)
-            collect(job, child);
-        else
-            job->children[started] = child;
+            collect(job, started);
         started++;
     }
     close(ends[1]); /* or the end would never come: this process could still write */
-    read_sums(job, ends[0]);
+    for (size_t i = 0; job->error && !job->choice->serial && i < started; i++)
+        kill(job->children[i], SIGKILL);
+    read_sums(job, ends[0], job->choice->serial ? 0 : started);
     close(ends[0]);
     for (size_t i = 0; i < started && !job->choice->serial; i++)
-        collect(job, job->children[i]);
+        if (job->children[i] > 0)
+            collect(job, i);
+    job->failed = job->error || *job->wrong;
 }
 
 /* --fault status: what is left of a sum in an exit status. */
 static enum status lose_bits(struct program *program)
 {
     for (size_t i = 0; i < opt.workers; i++) {
-        const pid_t child = fork();
+        const pid_t parent = getpid(), child = fork();
+        char text[160];
         int status;
-        if (child == 0)
+        if (child == 0) {
+            child_ends_with(parent);
             _exit((int)sum_part(i));
+        }
         if (child < 0 || waitpid(child, &status, 0) != child) {
-            program_error("fork: %s", strerror(errno));
+            program_error("%zu processes: %s: give fewer --workers", opt.workers, strerror(errno));
             return UNABLE;
+        }
+        if (WIFSIGNALED(status)) {
+            child_tell("a child", child, 128 + WTERMSIG(status), text, sizeof text);
+            return program_verdict(program, false, "%s", text);
         }
         if ((uint64_t)WEXITSTATUS(status) != sum_part(i))
             return program_verdict(program, false, "status: child %zu sent %" PRIu64 ", and %d "
@@ -227,9 +278,13 @@ static enum status print_twice(struct program *program)
             fflush(file); /* as exit() would */
             _exit(0);
         }
-        if (child > 0)
-            while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
-                continue;
+        if (child < 0) {
+            program_error("%zu processes: %s: give fewer --workers", opt.workers, strerror(errno));
+            fclose(file);
+            return UNABLE;
+        }
+        while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
+            continue;
     }
     fflush(file);
     rewind(file);
@@ -265,10 +320,13 @@ static enum status compare(struct program *program, struct job *jobs, size_t cou
     enum status status = PASS;
 
     for (size_t i = 0; i < count; i++)
-        turns[i] = (struct turn){ .operation = run, .arg = &jobs[i] };
-    int error = turns_run(turns, count, &rule) ? errno : 0;
-    for (size_t i = 0; i < count; i++)
+        turns[i] = (struct turn){ .operation = run, .arg = &jobs[i], .failed = &jobs[i].failed };
+    int error = turns_run(turns, count, &rule) && errno != ECANCELED ? errno : 0;
+    for (size_t i = 0; i < count; i++) {
+        if (*jobs[i].wrong)
+            return program_verdict(program, false, "%s: %s", jobs[i].choice->name, jobs[i].wrong);
         error = error ? error : jobs[i].error;
+    }
     if (error) {
         program_error("%zu processes: %s: give fewer --workers", opt.workers, strerror(error));
         return UNABLE;
@@ -277,9 +335,6 @@ static enum status compare(struct program *program, struct job *jobs, size_t cou
         if (jobs[i].sum != expected)
             status = program_verdict(program, false, "%s: the sum is %" PRIu64 ", not %" PRIu64,
                                      jobs[i].choice->name, jobs[i].sum, expected);
-        else if (jobs[i].unordered > 0)
-            status = program_verdict(program, false, "%s: %zu children did not end with 0",
-                                     jobs[i].choice->name, jobs[i].unordered);
         add_row(program, &jobs[i], &turns[i], status == PASS);
     }
     return status;
@@ -290,11 +345,14 @@ int main(int argc, char **argv)
     struct program program;
     struct job jobs[LENGTH(choices)];
     size_t count = 0;
+    signal(SIGCHLD, SIG_DFL); /* where it was inherited as ignored, no status is kept for us */
     enum status status = program_parse(&program, argc, argv, options, true);
 
     if (status == PASS && opt.part != SIZE_MAX) {
-        if (opt.part < opt.workers)
+        if (opt.part < opt.workers) {
+            child_ends_with(getppid());
             return write_sum(STDOUT_FILENO, opt.part);
+        }
         return program_usage(&program, "--part %zu: children are 0 to %zu", opt.part,
                              opt.workers - 1);
     }

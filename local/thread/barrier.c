@@ -10,7 +10,7 @@
  * What can go wrong: without the barrier a worker reads what a slower one wrote a phase ago
  * (--fault none). A barrier made of a count and a condition alone cannot be used twice: a quick
  * thread enters the next phase before a slow one has left this one, and both wait for ever
- * (--fault no_generation); counting the generations cures it.
+ * (--fault no_generation; the more --phases, the surer). Counting the generations cures it.
  *
  * Run:     make run P=thread/barrier ARGS="--workers 4 --variant all"
  * Try:     --variant all, with as many workers as cores, and one more: which one suffers?
@@ -20,9 +20,15 @@
  * Test:    --workers 7 --phases 1000 --variant spin
  * Test:    --phases 0
  * Test(1): --fault none
+ * Test(3): --fault no_generation
+ * Test(3): --fault no_generation --workers 64
+ * Test(3): --fault no_generation --workers 2 --phases 10000
+ * Test:    --fault no_generation --workers 1
  * Test:    --fault none --workers 1
  * Test(2): --workers 0
  * Test(2): --variant fence
+ * Test(2): --workers 2147483648
+ * Test(2): --iterations 9223372036854775808
  */
 #include <errno.h>
 #include <math.h>
@@ -35,26 +41,29 @@
 #include <unistd.h>
 
 #include "local/lib/clock.h"
+#include "local/lib/memory.h"
 #include "local/lib/program.h"
 #include "local/lib/sampler.h"
+#include "local/lib/size.h"
 #include "local/lib/team.h"
+
+#define PHASES_MAX ((size_t)1 << 30) /* with the most workers, all reads can be counted */
 
 static struct {
     size_t workers, phases, iterations;
-    double secs, limit;
+    double secs;
     const char *variant, *fault;
-} opt = { .workers = 4, .phases = 100, .iterations = 100000, .secs = 1, .limit = 2,
-          .variant = "posix" };
+} opt = { .workers = 4, .phases = 100, .iterations = 100000, .secs = 1, .variant = "posix" };
 
 static const struct arg options[] = {
-    { "workers", ARG_SIZE, &opt.workers, "threads", .min = 1 },
-    { "phases", ARG_SIZE, &opt.phases, "phases that are checked" },
+    { "workers", ARG_SIZE, &opt.workers, "threads", .min = 1, .max = TEAM_MAX },
+    { "phases", ARG_SIZE, &opt.phases, "phases that are checked", .max = PHASES_MAX },
     { "variant", ARG_CHOICE, &opt.variant, "which barrier", .choices = "posix|cond|spin|all" },
     { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose",
       .choices = "none|no_generation" },
-    { "limit", ARG_SECS, &opt.limit, "a fault that makes no progress for so long has stalled" },
     { "seconds", ARG_SECS, &opt.secs, "time budget for one row" },
-    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1 },
+    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1,
+      .max = SAMPLES_MAX },
     ARGS_END,
 };
 
@@ -68,8 +77,9 @@ struct barrier {
     pthread_cond_t all_here;
     size_t arrived, generation;
     atomic_size_t here, turn; /* spin: the same two without a lock */
+    size_t inside;        /* no_generation: workers in this barrier or the one before */
     atomic_bool stalled;
-    size_t waiting; /* when it stalled */
+    size_t waiting;       /* of those, in this one, when it stalled */
 };
 
 #if _POSIX_BARRIERS > 0
@@ -110,22 +120,26 @@ static bool wait_spin(struct barrier *b)
     return false;
 }
 
-/* --fault no_generation: waits for `arrived` to be 0 again, which the next phase undoes. */
+/*
+ * --fault no_generation: waits for `arrived` to be 0 again, which the next phase undoes. When all are
+ * inside and some are missing, they are in the barrier before; these do not leave, so nobody will come.
+ */
 static bool wait_no_generation(struct barrier *b)
 {
-    const struct timespec deadline = clock_deadline(opt.limit);
-
     pthread_mutex_lock(&b->lock);
+    b->inside++;
     const bool last = ++b->arrived == b->workers;
     if (last) {
         b->arrived = 0;
         pthread_cond_broadcast(&b->all_here);
+    } else if (b->inside == b->workers && !b->stalled) {
+        b->waiting = b->arrived;
+        b->stalled = true;
+        pthread_cond_broadcast(&b->all_here);
     }
     while (b->arrived != 0 && !b->stalled)
-        if (pthread_cond_timedwait(&b->all_here, &b->lock, &deadline) == ETIMEDOUT) {
-            b->waiting = b->arrived;
-            b->stalled = true;
-        }
+        pthread_cond_wait(&b->all_here, &b->lock);
+    b->inside--;
     pthread_mutex_unlock(&b->lock);
     return last;
 }
@@ -294,7 +308,8 @@ static enum status run(struct program *program, const struct choice *choice)
     const struct stop_rule rule = { 30, opt.iterations, opt.secs, 0.02 };
     struct team team = {
         .slots = calloc(opt.workers, sizeof *team.slots),
-        .serial = calloc(opt.phases + 1, sizeof *team.serial),
+        .serial = memory_room(size_product(opt.phases, sizeof *team.serial))
+                      ? NULL : calloc(opt.phases + 1, sizeof *team.serial),
     };
     enum status status = UNABLE;
     char wrong[160];
@@ -314,9 +329,6 @@ static enum status run(struct program *program, const struct choice *choice)
         add_row(program, choice->name, &summary, status == PASS);
         if (status != PASS)
             program_verdict(program, false, "%s: %s", choice->name, wrong);
-        else if (choice->is_fault)
-            program_note(program, "--fault %s did not strike: %s", choice->name,
-                         opt.workers == 1 ? "a worker alone has nobody to wait for" : "try again");
     }
     sem_destroy(&team.has_read);
     barrier_close(&team.barrier);
@@ -344,6 +356,9 @@ int main(int argc, char **argv)
         program_error("--variant %s: this system has no pthread_barrier: take another", chosen);
         status = UNABLE;
     }
+    program_fault(&program, opt.fault, status == PASS, opt.workers == 1
+                      ? "a worker alone has nobody to wait for"
+                      : "nobody was back before the slowest had left: give more --phases");
     if (status == PASS)
         program_verdict(&program, true, "%zu workers, %zu phases: each slot held its phase when it "
                         "was read", opt.workers, opt.phases);

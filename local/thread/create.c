@@ -24,6 +24,8 @@
  * Test(1): --fault shared_arg --workers 64
  * Test:    --fault shared_arg --workers 1
  * Test(2): --workers 0
+ * Test(2): --workers 65536
+ * Test(2): --iterations 9223372036854775808
  */
 #ifdef __linux__
 #define _GNU_SOURCE 1 /* names of threads */
@@ -41,6 +43,7 @@
 #include "local/lib/cpus.h"
 #include "local/lib/data.h"
 #include "local/lib/program.h"
+#include "local/lib/team.h"
 #include "local/lib/turns.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
@@ -53,14 +56,15 @@ static struct {
 } opt = { .workers = 4, .count = 1 << 20, .iterations = 10000, .secs = 0.5, .variant = "parallel" };
 
 static const struct arg options[] = {
-    { "workers", ARG_SIZE, &opt.workers, "threads", .min = 1 },
-    { "count", ARG_SIZE, &opt.count, "numbers to sum: 1 to COUNT" },
+    { "workers", ARG_SIZE, &opt.workers, "threads", .min = 1, .max = TEAM_MAX },
+    { "count", ARG_SIZE, &opt.count, "numbers to sum: 1 to COUNT", .max = TEAM_COUNT_MAX },
     { "variant", ARG_CHOICE, &opt.variant, "who waits for whom, and when",
       .choices = "parallel|serial|detached|all" },
     { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose", .choices = "shared_arg" },
     { "show", ARG_FLAG, &opt.show, "name, CPU and part of each thread" },
     { "seconds", ARG_SECS, &opt.secs, "time budget for one row" },
-    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1 },
+    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1,
+      .max = SAMPLES_MAX },
     ARGS_END,
 };
 
@@ -310,20 +314,24 @@ static enum status compare(struct program *program, struct run *runs, struct tur
 {
     const struct stop_rule rule = { 10, opt.iterations, opt.secs, 0.02 };
     enum status status = PASS;
+    int error = 0;
 
-    for (size_t i = 0; i < count && !runs[i].error; i++) {
-        turns[i].operation(&runs[i]);
-        if (opt.show)
+    for (size_t i = 0; i < count && !error; i++) {
+        if (!runs[i].error)
+            turns[i].operation(&runs[i]);
+        error = runs[i].error;
+        if (opt.show && !error)
             show(program, &runs[i]);
     }
-    if (!opt.fault && turns_run(turns, count, &rule))
-        runs[0].error = errno;
+    if (!opt.fault && !error && turns_run(turns, count, &rule))
+        error = errno;
+    for (size_t i = 0; i < count; i++)
+        error = error ? error : runs[i].error;
+    if (error) {
+        program_error("%zu threads: %s: give fewer --workers", opt.workers, strerror(error));
+        return UNABLE;
+    }
     for (size_t i = 0; i < count && status == PASS; i++) {
-        if (runs[i].error) {
-            program_error("%zu threads: %s: give fewer --workers", opt.workers,
-                          strerror(runs[i].error));
-            return UNABLE;
-        }
         status = check(program, &runs[i]);
         add_row(program, &runs[i], &turns[i], status == PASS);
     }

@@ -23,7 +23,10 @@
  * Test(3): --fault pulse --limit 100ms
  * Test(3): --fault pulse --count 1 --limit 100ms
  * Test:    --fault pulse --count 0 --limit 100ms
+ * Test(3): --fault pulse --limit 0
  * Test(2): --variant edge
+ * Test(2): --count 1152921504606846976
+ * Test(77): --count 1000G
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -39,9 +42,12 @@
 
 #include "local/lib/clock.h"
 #include "local/lib/data.h"
+#include "local/lib/memory.h"
 #include "local/lib/program.h"
+#include "local/lib/size.h"
 #include "local/lib/team.h"
 #include "local/lib/turns.h"
+#include "local/lib/wait.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
 
@@ -49,16 +55,18 @@ static struct {
     size_t count, iterations;
     double limit, secs;
     const char *variant, *fault;
-} opt = { .count = 5, .iterations = 10000, .limit = 2, .secs = 0.5, .variant = "latched" };
+} opt = { .count = 5, .iterations = 10000, .limit = 0.2, .secs = 0.5, .variant = "latched" };
 
 static const struct arg options[] = {
-    { "count", ARG_SIZE, &opt.count, "items, and events" },
+    { "count", ARG_SIZE, &opt.count, "items, and events", .max = TEAM_COUNT_MAX },
     { "variant", ARG_CHOICE, &opt.variant, "what remembers that it was set",
       .choices = "latched|counted|eventfd|all" },
     { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose", .choices = "pulse" },
-    { "limit", ARG_SECS, &opt.limit, "an event that does not come for so long never will" },
+    { "limit", ARG_SECS, &opt.limit, "how long to wait for the event that is over",
+      .max = TEAM_SECS_MAX },
     { "seconds", ARG_SECS, &opt.secs, "time budget for one row" },
-    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1 },
+    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1,
+      .max = SAMPLES_MAX },
     ARGS_END,
 };
 
@@ -153,14 +161,14 @@ static void set_pulse(struct event *e)
 
 static void wait_pulse(struct event *e)
 {
-    const struct timespec deadline = clock_deadline(opt.limit);
-
     sem_post(&e->busy);
     while (sem_wait(&e->missed) && errno == EINTR)
         continue;
+    /* The producer has ended: nobody will set the event, however slow. */
+    const struct timespec deadline = clock_deadline(opt.limit);
     pthread_mutex_lock(&e->lock);
     while (!e->is_set && !e->stalled)
-        e->stalled = pthread_cond_timedwait(&e->changed, &e->lock, &deadline) == ETIMEDOUT;
+        e->stalled = wait_condition(&e->changed, &e->lock, &deadline) == ETIMEDOUT;
     pthread_mutex_unlock(&e->lock);
 }
 
@@ -215,10 +223,12 @@ static void run(void *arg)
 static void event_open(struct event *e, const struct choice *choice)
 {
     *e = (struct event){ .choice = choice, .file = -1,
-                         .items = calloc(opt.count + 1, sizeof *e->items) };
+                         .items = memory_room(size_product(size_product(opt.count, LENGTH(choices)),
+                                                           sizeof *e->items))
+                                      ? NULL : calloc(opt.count + 1, sizeof *e->items) };
     e->error = e->items ? 0 : ENOMEM;
     pthread_mutex_init(&e->lock, NULL);
-    pthread_cond_init(&e->changed, NULL);
+    wait_condition_init(&e->changed, false);
     sem_init(&e->busy, 0, 0);
     sem_init(&e->missed, 0, 0);
 #ifdef __linux__

@@ -21,6 +21,8 @@
  * Test:    --variant all --count 0
  * Test(2): --pad 12
  * Test(2): --workers 0
+ * Test(2): --pad 1048584
+ * Test(2): --iterations 9223372036854775808
  */
 #include <errno.h>
 #include <math.h>
@@ -30,9 +32,12 @@
 
 #include "local/lib/cpus.h"
 #include "local/lib/line.h"
+#include "local/lib/memory.h"
 #include "local/lib/program.h"
 #include "local/lib/team.h"
 #include "local/lib/turns.h"
+
+enum { PAD_MAX = 1 << 20 }; /* far above any cache line, and any page */
 
 static struct {
     size_t workers, count, pad, iterations;
@@ -42,13 +47,14 @@ static struct {
           .variant = "packed" };
 
 static const struct arg options[] = {
-    { "workers", ARG_SIZE, &opt.workers, "threads", .min = 1 },
-    { "count", ARG_SIZE, &opt.count, "additions of each" },
+    { "workers", ARG_SIZE, &opt.workers, "threads", .min = 1, .max = TEAM_MAX },
+    { "count", ARG_SIZE, &opt.count, "additions of each", .max = TEAM_COUNT_MAX },
     { "pad", ARG_SIZE, &opt.pad, "padded: bytes from one counter to the next, a multiple of 8",
-      .min = 8 },
+      .min = 8, .max = PAD_MAX },
     { "variant", ARG_CHOICE, &opt.variant, "where the counters lie", .choices = "packed|padded|local|all" },
     { "seconds", ARG_SECS, &opt.secs, "time budget for one row" },
-    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1 },
+    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1,
+      .max = SAMPLES_MAX },
     ARGS_END,
 };
 
@@ -141,14 +147,12 @@ int main(int argc, char **argv)
 
     if (status == PASS && opt.pad % sizeof(uint64_t) != 0)
         status = program_usage(&program, "--pad %zu: not a multiple of 8, a counter's size", opt.pad);
-    if (status == PASS && opt.workers > SIZE_MAX / 2 / opt.pad)
-        status = program_usage(&program, "--pad: more memory than there can be");
     for (size_t i = 0; i < 3 && status == PASS; i++) {
         if (!arg_is(opt.variant, variants[i]) && !arg_is(opt.variant, "all"))
             continue;
         const size_t stride = i == 0 ? 1 : opt.pad / sizeof(uint64_t);
-        uint64_t *const first =
-            aligned_alloc(LINE_BYTES, line_up(opt.workers * stride * sizeof *first));
+        const size_t bytes = line_up(opt.workers * stride * sizeof(uint64_t));
+        uint64_t *const first = memory_room(3 * bytes) ? NULL : aligned_alloc(LINE_BYTES, bytes);
         counters[count] = (struct counters){ .variant = variants[i], .stride = stride,
                                              .in_register = i == 2, .first = first };
         turns[count] = (struct turn){ .operation = run, .arg = &counters[count] };
@@ -160,7 +164,8 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < count; i++)
         error = error ? error : counters[i].error;
     if (status == PASS && error) {
-        program_error("%zu threads: %s: give fewer --workers", opt.workers, strerror(error));
+        program_error("%zu threads: %s: give fewer --workers or a smaller --pad", opt.workers,
+                      strerror(error));
         status = UNABLE;
     }
     if (status == PASS)

@@ -23,7 +23,11 @@
  * Test(3): --fault cycle --workers 64 --limit 100ms
  * Test(3): --fault cycle --workers 2 --limit 100ms
  * Test:    --fault cycle --workers 1 --limit 100ms
+ * Test(3): --fault cycle --limit 0
+ * Test:    --fault cycle --meals 0
  * Test(2): --workers 0
+ * Test(2): --workers 4294967296
+ * Test(2): --meals 1152921504606846976
  */
 #include <errno.h>
 #include <math.h>
@@ -38,6 +42,7 @@
 #include "local/lib/program.h"
 #include "local/lib/team.h"
 #include "local/lib/turns.h"
+#include "local/lib/wait.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
 
@@ -45,18 +50,20 @@ static struct {
     size_t workers, meals, iterations;
     double limit, secs;
     const char *variant, *fault;
-} opt = { .workers = 4, .meals = 100, .iterations = 10000, .limit = 2, .secs = 0.5,
+} opt = { .workers = 4, .meals = 100, .iterations = 10000, .limit = 0.2, .secs = 0.5,
           .variant = "ordered" };
 
 static const struct arg options[] = {
-    { "workers", ARG_SIZE, &opt.workers, "philosophers, each a thread", .min = 1 },
-    { "meals", ARG_SIZE, &opt.meals, "meals of each" },
+    { "workers", ARG_SIZE, &opt.workers, "philosophers, each a thread", .min = 1, .max = TEAM_MAX },
+    { "meals", ARG_SIZE, &opt.meals, "meals of each", .max = TEAM_COUNT_MAX },
     { "variant", ARG_CHOICE, &opt.variant, "how the circle is broken",
       .choices = "ordered|waiter|trylock|all" },
     { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose", .choices = "cycle" },
-    { "limit", ARG_SECS, &opt.limit, "a fork that does not come for so long never will" },
+    { "limit", ARG_SECS, &opt.limit, "cycle: how long each waits before all give up",
+      .max = TEAM_SECS_MAX },
     { "seconds", ARG_SECS, &opt.secs, "time budget for one row" },
-    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1 },
+    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1,
+      .max = SAMPLES_MAX },
     ARGS_END,
 };
 
@@ -121,14 +128,14 @@ static bool take_trylock(struct table *t, size_t me)
     }
 }
 
-/* --fault cycle: all have the left fork before anybody reaches for the right one. */
+/* --fault cycle: all have the left fork before anybody reaches for the right one, and nobody puts it
+ * back before all have waited in vain: no clock decides. */
 static bool take_cycle(struct table *t, size_t me)
 {
-    const struct timespec deadline = clock_deadline(opt.limit);
-
     pthread_mutex_lock(&left_of(t, me)->lock);
     pthread_barrier_wait(&t->all_have_one);
-    if (pthread_mutex_timedlock(&right_of(t, me)->lock, &deadline) == 0)
+    const struct timespec deadline = clock_deadline(opt.limit);
+    if (wait_mutex(&right_of(t, me)->lock, &deadline) == 0)
         return true;
     t->places[me].stalled = true;
     pthread_barrier_wait(&t->all_have_one); /* all have given up: then they may put forks back */
@@ -297,7 +304,8 @@ int main(int argc, char **argv)
         status = compare(&program, tables, count);
     for (size_t i = 0; i < count; i++)
         table_close(&tables[i]);
-    program_fault(&program, opt.fault, status == PASS, "who sits alone has both forks to himself");
+    program_fault(&program, opt.fault, status == PASS, opt.meals == 0
+                      ? "nobody is hungry" : "who sits alone has both forks to himself");
     if (status == PASS)
         program_verdict(&program, true, "%zu philosophers ate %zu times each, and no fork had two "
                         "owners", opt.workers, opt.meals);

@@ -27,7 +27,11 @@
  * Test:    --fail 100
  * Test(3): --fault nested --limit 100ms
  * Test(3): --fault nested --limit 100ms --workers 1
+ * Test(3): --fault nested --limit 0
  * Test(2): --workers 0
+ * Test(2): --iterations 9223372036854775808
+ * Test(77): --count 100G
+ * Test(77): --capacity 1000G
  */
 #include <errno.h>
 #include <math.h>
@@ -37,9 +41,13 @@
 #include <string.h>
 
 #include "local/lib/clock.h"
+#include "local/lib/memory.h"
 #include "local/lib/pool.h"
 #include "local/lib/program.h"
+#include "local/lib/size.h"
 #include "local/lib/stats.h"
+#include "local/lib/team.h"
+#include "local/lib/wait.h"
 
 static struct {
     size_t workers, count, capacity, fail, iterations;
@@ -47,18 +55,22 @@ static struct {
     double secs, limit;
     const char *fault;
 } opt = { .workers = 4, .count = 100, .capacity = 1024, .fail = SIZE_MAX, .iterations = 10000,
-          .grain = { 1, 4096 }, .secs = 0.2, .limit = 2 };
+          .grain = { 1, 4096 }, .secs = 0.2, .limit = 0.2 };
 
 static const struct arg options[] = {
-    { "workers", ARG_SIZE, &opt.workers, "threads of the pool", .min = 1 },
-    { "count", ARG_SIZE, &opt.count, "tasks" },
-    { "capacity", ARG_SIZE, &opt.capacity, "tasks that await their turn at most", .min = 1 },
-    { "grain", ARG_RANGE, &opt.grain, "steps of a task that is timed: one row each", .min = 1 },
+    { "workers", ARG_SIZE, &opt.workers, "threads of the pool", .min = 1, .max = TEAM_MAX },
+    { "count", ARG_SIZE, &opt.count, "tasks", .max = TEAM_COUNT_MAX },
+    { "capacity", ARG_SIZE, &opt.capacity, "tasks that await their turn at most", .min = 1,
+      .max = TEAM_COUNT_MAX },
+    { "grain", ARG_RANGE, &opt.grain, "steps of a task that is timed: one row each", .min = 1,
+      .max = 1 << 24 },
     { "fail", ARG_SIZE, &opt.fail, "the task of this number fails" },
     { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose", .choices = "nested" },
-    { "limit", ARG_SECS, &opt.limit, "a task that waits for so long has stalled" },
+    { "limit", ARG_SECS, &opt.limit, "how long to wait before asking whether a worker is free",
+      .max = TEAM_SECS_MAX },
     { "seconds", ARG_SECS, &opt.secs, "time budget for one row" },
-    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1 },
+    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1,
+      .max = SAMPLES_MAX },
     ARGS_END,
 };
 
@@ -98,27 +110,39 @@ static int steps(struct task *task)
     return 0;
 }
 
-static atomic_size_t begun; /* tasks with a subtask */
+static atomic_size_t begun;   /* tasks with a subtask */
+static atomic_size_t waiting; /* --fault nested: those of them that wait on their semaphore, or have */
+
+/* Returns 0, or ETIMEDOUT: all workers of the pool wait, and none is left to run the subtask. That is
+ * counted; the limit alone says nothing, a worker may only be slow. */
+static int wait_nested(sem_t *done)
+{
+    int error;
+
+    atomic_fetch_add(&waiting, 1);
+    do {
+        const struct timespec deadline = clock_deadline(opt.limit);
+        error = wait_semaphore(done, &deadline);
+    } while (error == ETIMEDOUT && atomic_load(&waiting) < opt.workers);
+    return error;
+}
 
 /* Leaves the cube to a subtask. All workers get as far before the first one submits: not by chance
  * will one of them be free. */
 static int nested(struct task *task)
 {
     struct cube *const mine = (struct cube *)task;
-    const struct timespec deadline = clock_deadline(opt.limit);
 
     atomic_fetch_add(&mine->runs, 1);
     atomic_fetch_add(&begun, 1);
     while (atomic_load(&begun) < opt.workers)
         sched_yield();
     pool_submit(mine->pool, &mine->sub->task);
-    if (mine->sub->done) {
-        while (sem_timedwait(mine->sub->done, &deadline))
-            if (errno != EINTR)
-                return errno;
-    } else {
+    const int error = mine->sub->done ? wait_nested(mine->sub->done) : 0;
+    if (error)
+        return error;
+    if (!mine->sub->done)
         pool_wait(mine->pool, &mine->sub->task, HUGE_VAL);
-    }
     mine->result = mine->sub->result;
     return 0;
 }
@@ -238,7 +262,7 @@ static void add_row(struct program *program, size_t grain, const struct summary 
 static enum status time_grains(struct program *program, struct cube *cubes)
 {
     const struct stop_rule rule = { 30, opt.iterations, opt.secs, 0.02 };
-    double *const samples = malloc(2 * opt.iterations * sizeof *samples);
+    double *const samples = size_alloc(size_product(2, opt.iterations), sizeof *samples);
     double *const serial = samples + opt.iterations;
     struct pool *const pool = pool_open(opt.workers, opt.capacity);
     size_t break_even = 0;
@@ -277,7 +301,8 @@ int main(int argc, char **argv)
 {
     struct program program;
     enum status status = program_open(&program, argc, argv, options, &opt.workers);
-    struct cube *const cubes = calloc(opt.count + 1, sizeof *cubes);
+    struct cube *const cubes = memory_room(size_product(opt.count, sizeof *cubes))
+                                   ? NULL : calloc(opt.count + 1, sizeof *cubes);
 
     if (status == PASS && opt.fault)
         status = map_nested(&program);
@@ -290,8 +315,8 @@ int main(int argc, char **argv)
     if (status == PASS && !opt.fault && opt.count > 0)
         status = time_grains(&program, cubes);
     if (status == UNABLE)
-        program_error("no %zu threads, or no memory for %zu tasks: %s: give smaller numbers",
-                      opt.workers, opt.count, strerror(errno));
+        program_error("no %zu threads, or no memory for %zu tasks, %zu of them waiting: %s: give "
+                      "smaller numbers", opt.workers, opt.count, opt.capacity, strerror(errno));
     if (status == PASS)
         program_verdict(&program, true, "%zu cubes in the order of submission, each computed once",
                         opt.count);

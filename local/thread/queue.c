@@ -26,10 +26,16 @@
  * Test(3): --fault no_end --limit 100ms
  * Test(3): --fault no_end --limit 100ms --count 0 --consumers 1
  * Test(3): --fault one_sentinel --limit 100ms
+ * Test(3): --fault one_sentinel --consumers 64 --producers 8 --count 100 --limit 0
  * Test:    --fault one_sentinel --consumers 1
  * Test(2): --producers 0
  * Test(2): --consumers 0
  * Test(2): --capacity 0
+ * Test(2): --batch 1025
+ * Test(2): --iterations 9223372036854775808
+ * Test(2): --count 288230376151711744 --producers 64
+ * Test(77): --count 1000G --producers 64
+ * Test(77): --capacity 1000G
  */
 #include <errno.h>
 #include <math.h>
@@ -39,8 +45,10 @@
 #include <string.h>
 
 #include "local/lib/clock.h"
+#include "local/lib/memory.h"
 #include "local/lib/program.h"
 #include "local/lib/queue.h"
+#include "local/lib/size.h"
 #include "local/lib/stats.h"
 #include "local/lib/team.h"
 
@@ -51,22 +59,27 @@ static struct {
     double secs, limit;
     const char *variant, *fault;
 } opt = { .producers = 1, .consumers = 3, .count = 1000, .capacity = 64, .batch = 1,
-          .iterations = 10000, .secs = 1, .limit = 2, .variant = "close" };
+          .iterations = 10000, .secs = 1, .limit = 0.2, .variant = "close" };
 
 static const struct arg options[] = {
-    { "producers", ARG_SIZE, &opt.producers, "threads that put items in", .min = 1 },
-    { "consumers", ARG_SIZE, &opt.consumers, "threads that take them out", .min = 1 },
-    { "count", ARG_SIZE, &opt.count, "items of each producer" },
+    { "producers", ARG_SIZE, &opt.producers, "threads that put items in", .min = 1,
+      .max = TEAM_MAX },
+    { "consumers", ARG_SIZE, &opt.consumers, "threads that take them out", .min = 1,
+      .max = TEAM_MAX },
+    { "count", ARG_SIZE, &opt.count, "items of each producer", .max = TEAM_COUNT_MAX },
     { "capacity", ARG_SIZE, &opt.capacity, "items that fit, rounded up to a power of 2 from 2 on",
-      .min = 1 },
-    { "batch", ARG_SIZE, &opt.batch, "items put in or taken out at a time, at most 1024", .min = 1 },
+      .min = 1, .max = TEAM_COUNT_MAX },
+    { "batch", ARG_SIZE, &opt.batch, "items put in or taken out at a time", .min = 1,
+      .max = BATCH_MAX },
     { "variant", ARG_CHOICE, &opt.variant, "how the end is told",
       .choices = "close|sentinel|join|all" },
     { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose",
       .choices = "no_end|one_sentinel" },
-    { "limit", ARG_SECS, &opt.limit, "a consumer that gets nothing for so long has stalled" },
+    { "limit", ARG_SECS, &opt.limit, "how long to wait before asking whether an item can ever come",
+      .max = TEAM_SECS_MAX },
     { "seconds", ARG_SECS, &opt.secs, "time budget for one row" },
-    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1 },
+    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1,
+      .max = SAMPLES_MAX },
     ARGS_END,
 };
 
@@ -80,6 +93,7 @@ struct traffic {
     _Atomic unsigned char *seen;     /* how often each item was taken */
     size_t *next;                    /* of each consumer and producer */
     atomic_size_t stalled, out_of_order;
+    atomic_bool told;                /* the producers have ended, and done what they do about it */
     size_t unfinished;               /* join: items that nobody has dealt with; `lock` guards it */
     pthread_mutex_t lock;
     pthread_cond_t all_finished;
@@ -117,8 +131,10 @@ static void produce(struct traffic *t, size_t me)
         queue_push(t->queue, items, n, HUGE_VAL);
         done += n;
     }
-    if (atomic_fetch_sub(&t->producing, 1) == 1)
+    if (atomic_fetch_sub(&t->producing, 1) == 1) {
         tell_end(t);
+        atomic_store(&t->told, true);
+    }
 }
 
 /* join: what was taken has been dealt with. */
@@ -146,14 +162,30 @@ static size_t look_at(struct traffic *t, const uint64_t *items, size_t count, si
     return count;
 }
 
+/* The limit alone says nothing, a producer may only be slow: who gets nothing asks whether there is
+ * anybody left to put something in, and looks once more. 0 with errno ETIMEDOUT: it waits for ever. */
+static size_t take(struct traffic *t, uint64_t *items, size_t count)
+{
+    for (;;) {
+        const size_t taken = queue_pop(t->queue, items, count, opt.fault ? opt.limit : HUGE_VAL);
+        if (taken || errno != ETIMEDOUT)
+            return taken;
+        if (t->told) {
+            const size_t last = queue_try_pop(t->queue, items, count);
+            if (!last && errno == EAGAIN)
+                errno = ETIMEDOUT;
+            return last;
+        }
+    }
+}
+
 static void consume(struct traffic *t, size_t *next)
 {
-    const double limit = opt.fault ? opt.limit : HUGE_VAL;
     const size_t batch = strstr(t->way, "sentinel") ? 1 : opt.batch; /* leave the others theirs */
     uint64_t items[BATCH_MAX];
 
     for (;;) {
-        const size_t taken = queue_pop(t->queue, items, batch, limit);
+        const size_t taken = take(t, items, batch);
         if (taken == 0)
             break;
         const size_t right = look_at(t, items, taken, next);
@@ -187,6 +219,7 @@ static enum status transfer(struct program *program, struct traffic *t, double *
     t->producing = opt.producers;
     t->unfinished = t->total;
     t->stalled = t->out_of_order = 0;
+    t->told = false;
     memset((void *)t->seen, 0, t->total);
     memset(t->next, 0, opt.consumers * opt.producers * sizeof *t->next);
     t->queue = queue_new(opt.capacity, QUEUE_MANY);
@@ -238,13 +271,16 @@ static enum status run(struct program *program, const char *way)
     struct traffic t = { .way = way, .total = opt.producers * opt.count,
                          .lock = PTHREAD_MUTEX_INITIALIZER,
                          .all_finished = PTHREAD_COND_INITIALIZER };
-    double *const samples = malloc(opt.iterations * sizeof *samples);
+    const size_t pairs = opt.consumers * opt.producers;
+    double *const samples = size_alloc(opt.iterations, sizeof *samples);
     struct summary summary = { 0 };
     enum status status = PASS;
     size_t count = 0;
 
-    t.seen = malloc(t.total + 1);
-    t.next = calloc(opt.consumers, opt.producers * sizeof *t.next);
+    if (!memory_room(size_sum(t.total, size_product(pairs, sizeof *t.next)))) {
+        t.seen = malloc(t.total + 1);
+        t.next = calloc(pairs, sizeof *t.next);
+    }
     if (!samples || !t.seen || !t.next) {
         program_error("no memory for %zu items and %zu samples: give smaller numbers", t.total,
                       opt.iterations);
@@ -270,10 +306,6 @@ int main(int argc, char **argv)
     struct program program;
     enum status status = program_open(&program, argc, argv, options, &opt.consumers);
 
-    if (status == PASS && (opt.batch > BATCH_MAX || opt.producers > SIZE_MAX / 2 / (opt.count + 1)))
-        status = program_usage(&program, opt.batch > BATCH_MAX
-                                   ? "--batch: at most 1024 items"
-                                   : "--producers and --count: more items than can be numbered");
     if (status == PASS && opt.fault) {
         opt.iterations = 1;
         status = run(&program, opt.fault);

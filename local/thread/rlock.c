@@ -25,6 +25,9 @@
  * Test(3): --fault normal --limit 100ms
  * Test(2): --add 3 --remove 4
  * Test(2): --depth 0
+ * Test(2): --depth 1M
+ * Test(2): --depth 9223372036854775808
+ * Test(2): --iterations 9223372036854775808
  */
 #include <errno.h>
 #include <math.h>
@@ -36,25 +39,33 @@
 #include "local/lib/program.h"
 #include "local/lib/team.h"
 #include "local/lib/turns.h"
+#include "local/lib/wait.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
+
+/* A step takes well below so much of a thread's stack, under a sanitizer too. */
+enum { STEP_BYTES = 512, DEPTH_MAX = 1 << 20 };
 
 static struct {
     size_t add, remove, depth, iterations;
     double limit, secs;
     const char *variant, *fault;
-} opt = { .add = 15, .remove = 10, .depth = 2, .iterations = 10000, .limit = 2, .secs = 0.5,
+} opt = { .add = 15, .remove = 10, .depth = 2, .iterations = 10000, .limit = 0.2, .secs = 0.5,
           .variant = "recursive" };
 
 static const struct arg options[] = {
-    { "add", ARG_SIZE, &opt.add, "items that are added" },
-    { "remove", ARG_SIZE, &opt.remove, "items that are removed, at most as many" },
-    { "depth", ARG_SIZE, &opt.depth, "steps within steps that need the lock", .min = 1 },
+    { "add", ARG_SIZE, &opt.add, "items that are added", .max = TEAM_COUNT_MAX },
+    { "remove", ARG_SIZE, &opt.remove, "items that are removed, at most as many",
+      .max = TEAM_COUNT_MAX },
+    { "depth", ARG_SIZE, &opt.depth, "steps within steps that need the lock; the stack bounds them",
+      .min = 1, .max = DEPTH_MAX },
     { "variant", ARG_CHOICE, &opt.variant, "how the inner step gets by", .choices = "recursive|split|all" },
     { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose", .choices = "normal" },
-    { "limit", ARG_SECS, &opt.limit, "a lock that does not come for so long never will" },
+    { "limit", ARG_SECS, &opt.limit, "normal: how long to wait for oneself",
+      .max = TEAM_SECS_MAX },
     { "seconds", ARG_SECS, &opt.secs, "time budget for one row" },
-    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1 },
+    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1,
+      .max = SAMPLES_MAX },
     ARGS_END,
 };
 
@@ -195,7 +206,6 @@ static void add_row(struct program *program, const struct box *box, const struct
 /* --fault normal: the owner asks again, of a mutex that checks and of one that does not. */
 static enum status lock_twice(struct program *program)
 {
-    const struct timespec deadline = clock_deadline(opt.limit);
     pthread_mutexattr_t kind;
     pthread_mutex_t checking, normal;
 
@@ -210,7 +220,8 @@ static enum status lock_twice(struct program *program)
     const int said = pthread_mutex_lock(&checking);
     pthread_mutex_unlock(&checking);
     pthread_mutex_lock(&normal);
-    const int error = pthread_mutex_timedlock(&normal, &deadline);
+    const struct timespec deadline = clock_deadline(opt.limit); /* no other thread knows this lock */
+    const int error = wait_mutex(&normal, &deadline);
     if (error == 0)
         pthread_mutex_unlock(&normal);
     pthread_mutex_unlock(&normal);
@@ -246,6 +257,18 @@ static enum status compare(struct program *program, struct box *boxes, size_t co
     return status;
 }
 
+/* Steps that fit half of the stack that a thread gets: by RLIMIT_STACK, on Linux. */
+static size_t deepest(void)
+{
+    pthread_attr_t attributes;
+    size_t bytes = 0;
+
+    pthread_attr_init(&attributes);
+    pthread_attr_getstacksize(&attributes, &bytes);
+    pthread_attr_destroy(&attributes);
+    return bytes / 2 / STEP_BYTES;
+}
+
 int main(int argc, char **argv)
 {
     static const char *const variants[] = { "recursive", "split" };
@@ -258,6 +281,9 @@ int main(int argc, char **argv)
     if (status == PASS && opt.remove > opt.add)
         status = program_usage(&program, "--remove %zu: the box never holds so many: at most the "
                                "%zu of --add", opt.remove, opt.add);
+    if (status == PASS && opt.depth > deepest())
+        status = program_usage(&program, "--depth %zu: a thread's stack holds no so many steps: at most "
+                               "%zu, or give it more by ulimit -s", opt.depth, deepest());
     if (status == PASS && opt.fault) {
         status = lock_twice(&program);
         program_fault(&program, opt.fault, status == PASS, "this system's mutexes let the owner in");

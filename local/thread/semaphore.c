@@ -22,8 +22,12 @@
  * Test(3): --fault leak --limit 100ms
  * Test(3): --fault leak --workers 64 --permits 5 --limit 100ms --hold 0
  * Test:    --fault leak --workers 2 --permits 2 --limit 100ms
+ * Test(3): --fault leak --permits 2 --limit 0
  * Test(2): --permits 0
+ * Test(2): --permits 2147483648
  * Test(2): --workers 0
+ * Test(2): --count 1152921504606846976
+ * Test(77): --count 1000G --variant signal
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -36,27 +40,34 @@
 
 #include "local/lib/clock.h"
 #include "local/lib/data.h"
+#include "local/lib/memory.h"
 #include "local/lib/program.h"
+#include "local/lib/size.h"
 #include "local/lib/team.h"
 #include "local/lib/turns.h"
+#include "local/lib/wait.h"
 
 static struct {
     size_t workers, permits, count, iterations;
     double hold, limit, secs;
     const char *variant, *fault;
-} opt = { .workers = 5, .permits = 1, .count = 10, .iterations = 10000, .hold = 1e-3, .limit = 2,
+} opt = { .workers = 5, .permits = 1, .count = 10, .iterations = 10000, .hold = 1e-3, .limit = 0.2,
           .secs = 0.5, .variant = "permits" };
 
 static const struct arg options[] = {
-    { "workers", ARG_SIZE, &opt.workers, "threads that want to enter", .min = 1 },
-    { "permits", ARG_SIZE, &opt.permits, "threads that may be inside", .min = 1 },
-    { "count", ARG_SIZE, &opt.count, "permits: entries of each worker; signal: values" },
-    { "hold", ARG_SECS, &opt.hold, "how long a worker stays inside" },
+    { "workers", ARG_SIZE, &opt.workers, "threads that want to enter", .min = 1,
+      .max = TEAM_MAX },
+    { "permits", ARG_SIZE, &opt.permits, "threads that may be inside", .min = 1, .max = INT_MAX },
+    { "count", ARG_SIZE, &opt.count, "permits: entries of each worker; signal: values",
+      .max = TEAM_COUNT_MAX },
+    { "hold", ARG_SECS, &opt.hold, "how long a worker stays inside", .max = TEAM_SECS_MAX },
     { "variant", ARG_CHOICE, &opt.variant, "what the semaphore counts", .choices = "permits|signal|all" },
     { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose", .choices = "leak" },
-    { "limit", ARG_SECS, &opt.limit, "a permit that does not come for so long never will" },
+    { "limit", ARG_SECS, &opt.limit, "how long to wait before asking whether a permit can ever come",
+      .max = TEAM_SECS_MAX },
     { "seconds", ARG_SECS, &opt.secs, "time budget for one row" },
-    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1 },
+    { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1,
+      .max = SAMPLES_MAX },
     ARGS_END,
 };
 
@@ -64,22 +75,25 @@ struct room {
     const char *variant;
     sem_t permits;    /* signal: values that may be read */
     uint64_t *values; /* signal alone */
-    atomic_size_t inside, most, entries, waiting; /* waiting: for ever, by the limit */
+    atomic_size_t inside, most, entries;
+    atomic_size_t kept, waiting; /* leak: permits of those that have left; workers that wait for ever */
     int error;
     char wrong[160];
 };
 
+/* False: for ever. The limit alone says nothing, whoever holds a permit may only be slow; when all
+ * permits have left with their workers, none can come. */
 static bool enter(struct room *room)
 {
-    const struct timespec deadline = clock_deadline(opt.limit);
-    int status;
+    int error;
 
-    do
-        status = opt.fault ? sem_timedwait(&room->permits, &deadline) : sem_wait(&room->permits);
-    while (status && errno == EINTR);
-    if (status)
+    do {
+        const struct timespec deadline = clock_deadline(opt.limit);
+        error = wait_semaphore(&room->permits, opt.fault ? &deadline : NULL);
+    } while (error == ETIMEDOUT && room->kept < opt.permits);
+    if (error)
         atomic_fetch_add(&room->waiting, 1);
-    return status == 0;
+    return !error;
 }
 
 static void work_in_room(void *arg, size_t me)
@@ -98,8 +112,10 @@ static void work_in_room(void *arg, size_t me)
         if (opt.hold > 0)
             clock_sleep(opt.hold);
         atomic_fetch_sub(&room->inside, 1);
-        if (opt.fault)
+        if (opt.fault) {
+            atomic_fetch_add(&room->kept, 1);
             return; /* leak: with the permit */
+        }
         sem_post(&room->permits);
     }
 }
@@ -216,16 +232,17 @@ int main(int argc, char **argv)
 {
     struct program program;
     enum status status = program_open(&program, argc, argv, options, &opt.workers);
-    uint64_t *const values = calloc(opt.count + 1, sizeof *values);
+    uint64_t *values = NULL;
     struct room rooms[2] = { 0 };
     struct turn turns[2];
     size_t count = 0;
 
-    if (status == PASS && opt.permits > INT_MAX)
-        status = program_usage(&program, "--permits: at most %d", INT_MAX);
-    if (status == PASS && !values) {
-        program_error("no memory for %zu values: give a smaller --count", opt.count);
-        status = UNABLE;
+    if (status == PASS && !opt.fault && !arg_is(opt.variant, "permits")) {
+        values = memory_room(size_product(opt.count, sizeof *values))
+                     ? NULL : calloc(opt.count + 1, sizeof *values);
+        status = values ? PASS : UNABLE;
+        if (!values)
+            program_error("no memory for %zu values: give a smaller --count", opt.count);
     }
     if (opt.fault || !arg_is(opt.variant, "signal")) {
         rooms[count].variant = opt.fault ? opt.fault : "permits";
@@ -240,7 +257,8 @@ int main(int argc, char **argv)
     }
     if (status == PASS)
         status = compare(&program, rooms, turns, count);
-    program_fault(&program, opt.fault, status == PASS, "there is a permit for every worker");
+    program_fault(&program, opt.fault, status == PASS, opt.count == 0
+                      ? "nobody wants to enter" : "there is a permit for every worker");
     if (status == PASS)
         program_verdict(&program, true, "never more workers inside than permits, all permits given "
                         "back, all values in order");

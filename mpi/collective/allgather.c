@@ -156,7 +156,8 @@ int main(int argc, char **argv)
              range_text(&opt.compare.bytes, sizes));
     if (status == PASS)
         status = compare_run(&w, &compare, &opt.compare, what);
-    if (status == PASS && w.size == 1)
-        program_fault(&w.program, opt.fault, true, "one rank's own block is the whole");
+    if (status == PASS)
+        program_fault(&w.program, opt.fault, true, arg_is(opt.fault, "corrupt") || w.size > 1
+                      ? "there is no element" : "one rank's own block is the whole");
     return world_close(&w, status);
 }

@@ -255,7 +255,8 @@ int main(int argc, char **argv)
     if (status == PASS)
         status = compare_run(&w, &compare, &opt.compare, what);
     if (status == PASS)
-        program_fault(&w.program, opt.fault, true, w.size < 3
+        program_fault(&w.program, opt.fault, true, arg_is(opt.fault, "corrupt")
+                      ? "there is no element" : w.size < 3
                       ? "two numbers have one order, but for their places"
                       : "all orders came to the same bits");
     return world_close(&w, status);

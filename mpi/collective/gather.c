@@ -177,5 +177,8 @@ int main(int argc, char **argv)
                              w.size - 1);
     if (status == PASS)
         status = compare_run(&w, &compare, &opt.compare, what);
+    if (status == PASS)
+        program_fault(&w.program, opt.fault, true, arg_is(opt.fault, "skip_own") && opt.in_place
+                      ? "the root's block is in its place" : "there is no element");
     return world_close(&w, status);
 }

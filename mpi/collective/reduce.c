@@ -262,6 +262,7 @@ int main(int argc, char **argv)
     if (status == PASS)
         status = compare_run(&w, &compare, &opt.compare, what);
     if (status == PASS)
-        program_fault(&w.program, opt.fault, true, "the only element is 0");
+        program_fault(&w.program, opt.fault, true, arg_is(opt.fault, "twice")
+                      ? "no element changes by it" : "there is no element");
     return world_close(&w, status);
 }

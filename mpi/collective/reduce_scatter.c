@@ -183,6 +183,7 @@ int main(int argc, char **argv)
     if (status == PASS)
         status = compare_run(&w, &compare, &opt.compare, what);
     if (status == PASS)
-        program_fault(&w.program, opt.fault, true, "the part of the only rank is the whole");
+        program_fault(&w.program, opt.fault, true, arg_is(opt.fault, "corrupt") || w.size > 1
+                      ? "there is no element" : "the part of the only rank is the whole");
     return world_close(&w, status);
 }

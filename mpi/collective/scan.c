@@ -181,5 +181,7 @@ int main(int argc, char **argv)
         status = verdict.right ? compare_run(&w, &compare, &opt.compare, what)
                                : program_verdict(&w.program, false, "%s", verdict.wrong);
     }
+    if (status == PASS)
+        program_fault(&w.program, opt.fault, true, "there is no element");
     return world_close(&w, status);
 }

@@ -68,7 +68,7 @@ static const struct arg options[] = {
     { "count", ARG_RANGE, &opt.count, "elements of 8 bytes in all" },
     { "root", ARG_INT, &opt.root, "rank that holds the whole array" },
     { "seed", ARG_SIZE, &opt.seed, "other elements" },
-    { "input", ARG_TEXT, &opt.input, "scatter the bytes of this file instead" },
+    { "input", ARG_INPUT, &opt.input, "scatter the bytes of this file instead" },
     { "in-place", ARG_FLAG, &opt.in_place,
       "the root's block stays in the array (always with --input)" },
     { "show", ARG_FLAG, &opt.show, "print the array before and the blocks after" },

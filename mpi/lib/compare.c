@@ -126,6 +126,8 @@ static char *share_table(const struct world *w, const char *path, enum status *s
 
     if (w->rank == 0 && file_read(path, 1, &text, &length))
         program_error("table %s: %s: make one by --tune %s", path, strerror(errno), path);
+    else if (length > INT_MAX)
+        program_error("table %s: %zu bytes are no table: make one by --tune", path, length);
     else
         shared = (int64_t)length;
     MPI_Bcast(&shared, 1, MPI_INT64_T, 0, w->comm);

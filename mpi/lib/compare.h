@@ -34,8 +34,8 @@ struct compare_options {
     { "algorithm", ARG_TEXT, &(options)->algorithm,                                                \
       "who does it: names with commas, or all (a wrong name lists them)" },                        \
     { "segment", ARG_SIZE, &(options)->segment, "bytes of a message of a pipeline, 0: by model" },  \
-    { "tune", ARG_TEXT, &(options)->tune, "write into this file which algorithm is fastest" },      \
-    { "table", ARG_TEXT, &(options)->table,                                                        \
+    { "tune", ARG_FILE, &(options)->tune, "write into this file which algorithm is fastest" },      \
+    { "table", ARG_INPUT, &(options)->table,                                                        \
       "file made by --tune, for --algorithm auto (else $LOCKSTEP_TABLE)" },                        \
     TIMING_ARGS(&(options)->timing),                                                               \
     PLOT_ARG(&(options)->plot)

@@ -11,16 +11,18 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define END_SECS 2.0 /* for the others to end before rank 0 does, or for the launcher to kill */
+#define END_SECS 2.0 /* since a rank was last heard of at the end; for the launcher to kill */
 
 enum { ROW_BYTES = offsetof(struct stall_row, host) };
 
 /* What rank 0's watchdog says, one byte each. */
-enum { ASK = 'a', BYE = 'b', STALL = 's' };
+enum { ASK = 'a', BYE = 'b', STALL = 's', END = 'e' };
+
+/* The step in the row of a rank whose main thread is stopped: the answer to STALL. */
+static const uint64_t stopped_step = UINT64_MAX;
 
 /*
  * The main thread's row, a sequence lock: `step` is odd while the main thread writes. It alone
@@ -41,7 +43,8 @@ struct stall_job {
     double limit_secs;
     struct post post;
     int wake[2]; /* the main thread writes when it has finished, the watchdog reads */
-    pthread_t watchdog;
+    pthread_t main, watchdog;
+    struct sigaction before; /* of the signal that stops the main thread */
     bool watched;        /* the thread exists */
     _Atomic int done;    /* the thread has nothing more to do: set by itself */
     struct pollfd *line; /* [0] is wake; then rank 0 has a line to each other rank at [rank], and
@@ -154,34 +157,58 @@ static void read_post(struct post *post, struct stall_row *row)
 
 /* ---- The end ---- */
 
-/* Hydra reads no pipe any more once it was told to abort. */
-static void wait_until_read(void)
+static _Atomic int stopped; /* the main thread is in stop_here() */
+
+static void stop_here(int signal)
+{
+    (void)signal;
+    atomic_store(&stopped, true);
+    for (;;)
+        pause();
+}
+
+static void flush_stdout(void)
+{
+    if (ftrylockfile(stdout) == 0) {
+        fflush(stdout);
+        funlockfile(stdout);
+    }
+}
+
+/*
+ * The main thread is in the middle of MPI, and goes no further. Were it running when the first rank
+ * ends, it would find a connection closed: Open MPI 5 ends the process for that, with a status of
+ * its own. It may hold locks for ever now, those of malloc() among them.
+ */
+static void stop_main(struct stall_job *job)
 {
     const int64_t until = clock_ns() + (int64_t)(END_SECS * 1e9);
-    int out, err;
 
-    do {
-        poll(NULL, 0, 100); /* also for the other ranks, who flush meanwhile */
-        out = err = 0;
-        ioctl(STDOUT_FILENO, FIONREAD, &out);
-        ioctl(STDERR_FILENO, FIONREAD, &err);
-    } while ((out > 0 || err > 0) && clock_ns() < until);
+    flush_stdout(); /* what was printed before is not lost */
+    if (load(&job->post.state) == STALL_FINISHED || pthread_kill(job->main, SIGRTMAX))
+        return;
+    while (!atomic_load(&stopped) && clock_ns() < until)
+        poll(NULL, 0, 1);
 }
 
 /* Under Hydra the first rank that ends without having finalised PMI gets the others killed, and
- * the job's status is that signal; so rank 0 says first what MPI_Abort would. Not for srun, which
- * would kill as well, but takes the ranks' own status. */
-static void end_rank(bool speaks)
+ * the job's status is that signal; so rank 0 says first what MPI_Abort would, and the others wait
+ * for their end. Not for srun, which would kill as well, but takes the ranks' own status. */
+static bool is_hydra(void)
 {
-    const char *fd = getenv("PMI_FD");
+    return getenv("PMI_FD") && getenv("HYDI_CONTROL_FD");
+}
+
+static _Noreturn void end_rank(bool speaks)
+{
     const char abort_line[] = "cmd=abort exitcode=3\n";
 
-    if (ftrylockfile(stdout) == 0) /* what was printed before is not lost */
-        fflush(stdout);
-    if (fd && getenv("HYDI_CONTROL_FD")) {
+    flush_stdout();
+    if (is_hydra()) {
         if (speaks)
-            wait_until_read();
-        if (!speaks || write((int)strtol(fd, NULL, 10), abort_line, sizeof abort_line - 1) > 0)
+            world_delivered();
+        if (!speaks || write((int)strtol(getenv("PMI_FD"), NULL, 10), abort_line,
+                             sizeof abort_line - 1) > 0)
             poll(NULL, 0, (int)(END_SECS * 1000));
     }
     _exit(STALLED);
@@ -198,11 +225,46 @@ static void write_all(const char *text, size_t length)
     }
 }
 
-/* The others end first: were rank 0 gone, its last word might not arrive. */
+static void tell_all(struct stall_job *job, char word)
+{
+    for (int rank = 1; rank < job->size; rank++)
+        if (job->line[rank].fd >= 0 && !line_say(job->line[rank].fd, &word, 1))
+            line_hang_up(&job->line[rank]);
+}
+
+static int64_t end_of_patience(void)
+{
+    return clock_ns() + (int64_t)(END_SECS * 1e9);
+}
+
+/* Until every other rank is stopped, or (`gone`) has ended; or until none was heard of for long. */
+static void await_all(struct stall_job *job, bool gone)
+{
+    int64_t until = end_of_patience();
+
+    for (;;) {
+        int missing = 0;
+        for (int rank = 1; rank < job->size; rank++)
+            missing += job->line[rank].fd >= 0 && (gone || job->rows[rank].step != stopped_step);
+        if (missing == 0 || (poll(job->line + 1, (nfds_t)job->size - 1, line_wait_ms(until)) <= 0 &&
+                             clock_ns() >= until))
+            return;
+        for (int rank = 1; rank < job->size; rank++) {
+            struct pollfd *line = &job->line[rank];
+            if (line->fd < 0 || !line->revents)
+                continue;
+            if (!line_hear(line->fd, &job->rows[rank], ROW_BYTES))
+                line_hang_up(line);
+            until = end_of_patience();
+        }
+    }
+}
+
+/* All main threads stop before the first rank ends. The others end first: were rank 0 gone, its
+ * last word might not arrive. */
 static void end_job(struct stall_job *job, const struct stall_verdict *verdict)
 {
-    const char word = STALL;
-    char *text = NULL, rest[ROW_BYTES];
+    char *text = NULL;
     size_t length = 0;
     FILE *out = open_memstream(&text, &length);
 
@@ -211,17 +273,12 @@ static void end_job(struct stall_job *job, const struct stall_verdict *verdict)
         fclose(out);
         write_all(text, length);
     }
-    for (int rank = 1; rank < job->size; rank++)
-        if (job->line[rank].fd >= 0)
-            line_say(job->line[rank].fd, &word, 1);
-    if (!getenv("HYDI_CONTROL_FD")) {
-        const int64_t until = clock_ns() + (int64_t)(END_SECS * 1e9);
-        for (int rank = 1; rank < job->size; rank++) {
-            struct pollfd *line = &job->line[rank];
-            while (line->fd >= 0 && poll(line, 1, line_wait_ms(until)) > 0)
-                if (recv(line->fd, rest, sizeof rest, 0) <= 0)
-                    line_hang_up(line);
-        }
+    stop_main(job);
+    tell_all(job, STALL);
+    await_all(job, false);
+    if (!is_hydra()) {
+        tell_all(job, END);
+        await_all(job, true);
     }
     end_rank(true);
 }
@@ -234,6 +291,19 @@ static void hear_main(struct stall_job *job)
 
     if (read(job->wake[0], &word, 1) == 1)
         line_hang_up(&job->line[0]);
+}
+
+/* The job is stalled. Rank 0 says when to end, or is gone itself. */
+static _Noreturn void obey(struct stall_job *job)
+{
+    const struct stall_row row = { .step = stopped_step };
+    char word = STALL;
+
+    stop_main(job);
+    if (line_say(job->line[1].fd, &row, ROW_BYTES))
+        while (recv(job->line[1].fd, &word, 1, 0) != 0 && word != END)
+            ;
+    end_rank(false);
 }
 
 /* Of any rank but 0: answers until rank 0 says that all have finished, or is lost. */
@@ -254,7 +324,7 @@ static void answer(struct stall_job *job)
         if (line->revents && (!line_hear(line->fd, &word, 1) || word == BYE))
             return;
         if (word == STALL)
-            end_rank(false);
+            obey(job);
         read_post(&job->post, &row);
         if (!line_say(line->fd, &row, ROW_BYTES))
             return;
@@ -387,8 +457,12 @@ static void *watch(void *arg)
 
 static int start_watchdog(struct stall_job *job)
 {
+    const struct sigaction stop = { .sa_handler = stop_here };
     sigset_t all, before;
 
+    job->main = pthread_self();
+    if (sigaction(SIGRTMAX, &stop, &job->before))
+        return errno;
     sigfillset(&all); /* signals are the main thread's */
     pthread_sigmask(SIG_SETMASK, &all, &before);
     const int error = pthread_create(&job->watchdog, NULL, watch, job);
@@ -409,6 +483,7 @@ static void job_close(struct stall_job *job)
             poll(NULL, 0, 1);
         }
         pthread_join(job->watchdog, NULL);
+        sigaction(SIGRTMAX, &job->before, NULL);
     }
     for (int i = 0; job->line && i < (job->rank == 0 ? job->size : 2); i++)
         line_hang_up(&job->line[i]);
@@ -452,6 +527,31 @@ static struct stall_job *job_open(const struct world *world, double limit_secs)
     return job;
 }
 
+/*
+ * Rank 0 takes lines until all others have said, by MPI, that they have theirs or have given up: a
+ * machine on which this lasts long is no error. `error` is what has failed before on this rank.
+ */
+static int connect_lines(const struct world *world, struct stall_job *job,
+                         const struct lines_offer *offer, int listener, int error)
+{
+    MPI_Request request;
+    int worst = 0, all_tried = false;
+
+    if (world->rank > 0 && !error)
+        error = lines_reach(offer, world->rank, world->node == 0, &job->line[1]);
+    MPI_Iallreduce(&error, &worst, 1, MPI_INT, MPI_MAX, world->comm, &request);
+    if (world->rank == 0 && !error) {
+        int failed = 0;
+        while (!failed && !all_tried) {
+            failed = lines_accept(offer, listener, world->size, job->line, job->rows);
+            MPI_Test(&request, &all_tried, MPI_STATUS_IGNORE);
+        }
+        error = failed;
+    }
+    MPI_Wait(&request, MPI_STATUS_IGNORE);
+    return error ? error : worst;
+}
+
 int stall_start(struct stall *stall, const struct world *world, double limit_secs)
 {
     struct beginning begin = { .limit_secs = limit_secs };
@@ -464,7 +564,8 @@ int stall_start(struct stall *stall, const struct world *world, double limit_sec
     }
     if (world->rank == 0) {
         begin.stand_back = getenv("LOCKSTEP_MPILENS") != NULL;
-        begin.error = limit_secs > 0 ? lines_offer(&begin.offer, world->size, &listener) : EINVAL;
+        begin.error = limit_secs > 0 ? lines_offer(&begin.offer, world->size,
+                                                      world->nodes == 1, &listener) : EINVAL;
     }
     MPI_Bcast(&begin, sizeof begin, MPI_BYTE, 0, world->comm);
     int error = begin.error;
@@ -472,11 +573,8 @@ int stall_start(struct stall *stall, const struct world *world, double limit_sec
         job = job_open(world, begin.limit_secs);
         if (!job)
             error = errno;
-        else if (world->rank == 0)
-            error = lines_accept(&begin.offer, listener, world->size, job->line, job->rows);
-        else
-            error = lines_reach(&begin.offer, world->rank, world->node == 0, &job->line[1]);
-        if (job && !error)
+        error = connect_lines(world, job, &begin.offer, listener, error);
+        if (!error)
             error = start_watchdog(job);
     }
     if (listener >= 0)

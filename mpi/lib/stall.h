@@ -25,9 +25,11 @@
  * is a stall in any case.
  *
  * The verdict is the one thing in this library that prints and ends the process: rank 0 writes the
- * rows and the cycle to stderr, then all ranks _exit(3) without MPI_Finalize, stdout flushed, so
- * that the launcher's status is 3. Under Hydra (MPICH's mpiexec), which kills the other ranks at
- * the first exit and would tell of signal 9, rank 0 asks for the end as MPI_Abort would, by PMI.
+ * rows and the cycle to stderr, each watchdog stops its main thread (by SIGRTMAX) and says so, and
+ * then all ranks _exit(3) without MPI_Finalize, stdout flushed: no rank is in MPI any more when the
+ * first one ends, so the launcher's status is 3. Under Hydra (MPICH's mpiexec), which kills the
+ * other ranks at the first exit and would tell of signal 9, rank 0 asks for the end as MPI_Abort
+ * would, by PMI.
  *
  * A program that uses it asks world_open() for MPI_THREAD_FUNNELED: MPI_THREAD_SINGLE promises that
  * the process has one thread. All functions belong to the main thread. Under mpilens
@@ -48,8 +50,9 @@ struct stall {
  * Collective. Starts the watchdogs; `limit_secs` as rank 0 has it. Rank 0 listens on a free port
  * of all IPv4 addresses, the others try those of its interfaces in turn, first loopback on its own
  * node, and show a token that was drawn for this job. Rank 0 needs a file descriptor a rank; the
- * soft limit is raised if that helps. Returns 0; or on all ranks alike -1 with errno, after 10 s
- * at most: ETIMEDOUT (a rank did not reach rank 0), EMFILE, ENOMEM, EAGAIN (no thread), EINVAL
+ * soft limit is raised if that helps. Where all ranks are on one node, loopback alone is used.
+ * Returns 0; or on all ranks alike -1 with errno: ETIMEDOUT (a rank has tried all addresses of rank
+ * 0 several times, for 10 s or more), EMFILE, ENOMEM, EAGAIN (no thread or no signal), EINVAL
  * (limit_secs is not above 0), ENOSYS (the job is simulated).
  */
 int stall_start(struct stall *stall, const struct world *world, double limit_secs);

@@ -14,8 +14,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define START_SECS 10.0   /* to reach rank 0 */
-#define PATIENCE_SECS 3.0 /* for the rest of a message, or for an answer at the start */
+#define PATIENCE_SECS 3.0 /* for the rest of a message */
+
+/* Rank 0 is given up by another rank after this many rounds of all its addresses, and not sooner
+ * than this: a machine at a standstill lets time pass, but no rounds. */
+enum { START_ROUNDS = 5 };
+#define START_SECS 10.0
 
 struct hello {
     unsigned char token[LINES_TOKEN / 2];
@@ -87,13 +91,16 @@ static void find_addresses(struct lines_offer *offer)
     freeifaddrs(all);
 }
 
-int lines_offer(struct lines_offer *offer, int ranks, int *listener)
+int lines_offer(struct lines_offer *offer, int ranks, bool one_node, int *listener)
 {
     struct sockaddr_in here = { .sin_family = AF_INET };
     socklen_t length = sizeof here;
 
     raise_file_limit(ranks);
-    find_addresses(offer);
+    if (one_node)
+        here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    else
+        find_addresses(offer);
     *listener = new_line();
     if (*listener < 0 || bind(*listener, (struct sockaddr *)&here, sizeof here) ||
         listen(*listener, SOMAXCONN) || getsockname(*listener, (struct sockaddr *)&here, &length) ||
@@ -106,17 +113,12 @@ int lines_offer(struct lines_offer *offer, int ranks, int *listener)
 int lines_accept(const struct lines_offer *offer, int listener, int ranks, struct pollfd *lines,
                  struct stall_row *rows)
 {
-    const int64_t until = clock_ns() + (int64_t)(START_SECS * 1e9);
     struct pollfd incoming = { .fd = listener, .events = POLLIN };
 
-    for (int missing = ranks - 1; missing > 0;) {
+    while (poll(&incoming, 1, 1) > 0) {
         struct hello hello;
-        struct pollfd line = { .fd = -1 };
+        struct pollfd line = { .fd = accept(listener, NULL, NULL) };
 
-        if (poll(&incoming, 1, line_wait_ms(until)) > 0)
-            line.fd = accept(listener, NULL, NULL);
-        else if (clock_ns() >= until)
-            return ETIMEDOUT;
         if (line.fd < 0 && (errno == EMFILE || errno == ENFILE))
             return errno;
         if (line.fd < 0)
@@ -130,16 +132,17 @@ int lines_accept(const struct lines_offer *offer, int listener, int ranks, struc
             line_hang_up(&line);
             continue;
         }
-        missing -= lines[hello.rank].fd < 0;
         line_hang_up(&lines[hello.rank]); /* one that the rank had given up */
         lines[hello.rank].fd = line.fd;
         memcpy(rows[hello.rank].host, hello.host, sizeof hello.host - 1);
+        return 0;
     }
     return 0;
 }
 
+/* An answer may be waited for: whoever listens there may be slow, or not be rank 0. */
 static bool connect_to(const struct lines_offer *offer, struct in_addr address, int rank,
-                       struct pollfd *line)
+                       double patience_secs, struct pollfd *line)
 {
     const struct sockaddr_in there = { .sin_family = AF_INET,
                                        .sin_port = offer->port,
@@ -150,11 +153,13 @@ static bool connect_to(const struct lines_offer *offer, struct in_addr address, 
     memcpy(hello.token, offer->token, sizeof hello.token);
     gethostname(hello.host, sizeof hello.host - 1);
     line->fd = new_line();
-    set_patience(line->fd, PATIENCE_SECS / 2); /* of connect() as well */
+    set_patience(line->fd, patience_secs); /* of connect() as well */
     if (connect(line->fd, (const struct sockaddr *)&there, sizeof there) == 0 &&
         line_say(line->fd, &hello, sizeof hello) && line_hear(line->fd, reply, sizeof reply) &&
-        memcmp(reply, offer->token + LINES_TOKEN / 2, sizeof reply) == 0)
+        memcmp(reply, offer->token + LINES_TOKEN / 2, sizeof reply) == 0) {
+        set_patience(line->fd, PATIENCE_SECS);
         return true;
+    }
     line_hang_up(line);
     return false;
 }
@@ -164,16 +169,20 @@ int lines_reach(const struct lines_offer *offer, int rank, bool near, struct pol
     const struct in_addr loopback = { htonl(INADDR_LOOPBACK) };
     const int64_t until = clock_ns() + (int64_t)(START_SECS * 1e9);
 
-    do {
-        if (near && connect_to(offer, loopback, rank, line))
+    double patience_secs = PATIENCE_SECS / 2;
+
+    for (int round = 0; round < START_ROUNDS || clock_ns() < until; round++) {
+        if (near && connect_to(offer, loopback, rank, patience_secs, line))
             return 0;
         for (int i = 0; i < offer->count; i++)
-            if (connect_to(offer, offer->addresses[i], rank, line))
+            if (connect_to(offer, offer->addresses[i], rank, patience_secs, line))
                 return 0;
-        if (!near &&
-            connect_to(offer, loopback, rank, line)) /* MPI may take one host for several */
+        if (!near && /* MPI may take one host for several */
+            connect_to(offer, loopback, rank, patience_secs, line))
             return 0;
         poll(NULL, 0, 50);
-    } while (clock_ns() < until);
+        if (round < START_ROUNDS)
+            patience_secs *= 2;
+    }
     return ETIMEDOUT;
 }

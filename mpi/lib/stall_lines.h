@@ -27,20 +27,22 @@ struct lines_offer {
     struct in_addr addresses[LINES_ADDRESSES];
 };
 
-/* Rank 0: listens on a free port of all IPv4 addresses, for `ranks` ranks (the limit on files is
- * raised if that helps). Returns 0 and the `listener`, which the caller closes; or an errno. */
-int lines_offer(struct lines_offer *offer, int ranks, int *listener);
+/* Rank 0: listens on a free port, of loopback if all ranks are on `one_node`, else of all IPv4
+ * addresses, for `ranks` ranks (the limit on files is raised if that helps). Returns 0 and the
+ * `listener`, which the caller closes; or an errno. */
+int lines_offer(struct lines_offer *offer, int ranks, bool one_node, int *listener);
 
 /*
- * Rank 0: takes the line of each other rank into lines[rank], and the name of its host into
- * rows[rank]. Lines that were not made have fd -1 before. Who does not know the token is not
- * answered. Returns 0 or an errno (ETIMEDOUT after 10 s).
+ * Rank 0, again and again until all ranks have reached it: takes the line of another rank, if one
+ * comes within a millisecond, into lines[rank], and its host's name into rows[rank]. Lines that
+ * were not made have fd -1 before. Who does not know the token is not answered. Returns 0, also where
+ * none came, or an errno.
  */
 int lines_accept(const struct lines_offer *offer, int listener, int ranks, struct pollfd *lines,
                  struct stall_row *rows);
 
 /* Another rank: reaches rank 0, by loopback first if it is `near` (on rank 0's node). Returns 0 or
- * an errno (ETIMEDOUT after 10 s). */
+ * an errno: ETIMEDOUT after 5 rounds of all addresses, and not before 10 s. */
 int lines_reach(const struct lines_offer *offer, int rank, bool near, struct pollfd *line);
 
 /* Sends or receives all of `count` bytes; false if the line is lost, or (line_hear) if the rest of

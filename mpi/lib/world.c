@@ -1,12 +1,36 @@
 #include "mpi/lib/world.h"
 #include "local/lib/clock.h"
 #include "local/lib/cpus.h"
+#include "local/lib/size.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
+#include <unistd.h>
+
+void world_delivered(void)
+{
+    const double patience_secs = 2;
+    int64_t since = clock_ns();
+    int before = 0;
+
+    for (;;) {
+        int out = 0, err = 0;
+        if (ioctl(STDOUT_FILENO, FIONREAD, &out))
+            out = 0;
+        if (ioctl(STDERR_FILENO, FIONREAD, &err))
+            err = 0;
+        if (out + err == 0 || clock_secs(since, clock_ns()) > patience_secs)
+            return;
+        if (out + err != before)
+            since = clock_ns();
+        before = out + err;
+        clock_sleep(1e-3);
+    }
+}
 
 /* The handler of every communicator derived from world->comm (they inherit it). It must not
  * return: a failed MPI call leaves its buffers undefined. */
@@ -28,6 +52,8 @@ static void on_error(MPI_Comm *comm, int *code, ...)
         if (*c == '\n')
             *c = c[1] ? ';' : '\0';
     program_error("rank %d: %s%s%s", rank, call ? call : "", call ? ": " : "", text);
+    fflush(stdout);
+    world_delivered();
     MPI_Abort(*comm, FAIL);
 }
 
@@ -236,15 +262,15 @@ void world_abort(const struct world *world, enum status status, const char *form
     vsnprintf(sentence, sizeof sentence, format, values);
     va_end(values);
     program_error("rank %d: %s", world->rank, sentence);
+    fflush(stdout);
+    world_delivered();
     MPI_Abort(world->comm, status);
     abort();
 }
 
 void *world_alloc(const struct world *world, size_t count, size_t size)
 {
-    const bool possible = size == 0 || count <= SIZE_MAX / size;
-    const size_t bytes = possible ? count * size : 0;
-    void *memory = possible ? malloc(bytes > 0 ? bytes : 1) : NULL;
+    void *memory = size_alloc(count, size);
 
     if (!memory)
         world_abort(world, FAIL, "no memory for %zu times %zu bytes: give a smaller size", count,

@@ -60,6 +60,11 @@ enum status world_agree(const struct world *world, enum status status);
  * that only look on while others are measured. It may return some milliseconds late. */
 void world_rest(const struct world *world);
 
+/* Returns when whoever reads this process's stdout and stderr has taken what was written, or has
+ * taken nothing for 2 s: a launcher that ends a job need not read any more. Of pipes alone this can
+ * be known. Thread-safe. */
+void world_delivered(void);
+
 /* For an error of this rank alone: prints "program: rank R: sentence" and aborts the job with
  * `status`. Does not return. */
 _Noreturn void world_abort(const struct world *world, enum status status, const char *format, ...)

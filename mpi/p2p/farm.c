@@ -76,7 +76,7 @@ static const struct arg options[] = {
     { "variant", ARG_CHOICE, &opt.variant, "how tasks are handed out",
       .choices = "dynamic|chunk|static|all" },
     { "slow", ARG_TEXT, &opt.slow, "RANK:FACTOR, a worker that computes FACTOR times as long" },
-    { "image", ARG_TEXT, &opt.image, "write the picture to this .png file" },
+    { "image", ARG_FILE, &opt.image, "write the picture to this .png file" },
     { "show", ARG_FLAG, &opt.show, "print how many tasks each worker did" },
     { "fault", ARG_CHOICE, &opt.fault, "do not tell a worker to stop, or have a task done twice",
       .choices = "no_stop|twice" },

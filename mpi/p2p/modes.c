@@ -39,13 +39,11 @@
  * Test(2): -n 2 --bytes 3G
  * Test(2): -n 2 --variant standard --fault unready
  */
-#include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "local/lib/clock.h"
 #include "local/lib/data.h"
@@ -97,7 +95,7 @@ static const struct mode {
     { .name = "ready", .send = MPI_Rsend, .on_word = true },
 };
 
-enum { DATA = 0, GO = 1, WORD = 2, ARRIVED = 3 }; /* tags */
+enum { DATA = 0, GO = 1, WORD = 2, ARRIVED = 3, RETURNED = 4 }; /* tags */
 
 struct transfer {
     const struct world *world;
@@ -109,7 +107,7 @@ struct transfer {
     /* rank 0: seconds, one for each sample */
     double *in_call, *word, *arrived;
     size_t count;
-    bool early;       /* a send returned too soon */
+    bool early;       /* the receiver: a send returned too soon */
     uint64_t wrong;   /* the receiver: the first wrong byte, UINT64_MAX if there is none */
 };
 
@@ -134,8 +132,14 @@ static void fill(const struct transfer *t)
         t->message[t->bytes / 2] ^= 1;
 }
 
-/* The receiver is late from when it hears the signal to go, and so by --hold after `begin` at the
- * soonest. A thousandth of it is left for clocks of two nodes that do not run at the same rate. */
+/* Modes whose call does not return before the receiver has begun to receive. */
+static bool returns_late(const struct transfer *t)
+{
+    return t->mode->synchronous || waits_for_word(t);
+}
+
+/* The receiver is late from when it hears the signal to go. A message tells it that the call has
+ * returned: that this is not before it has begun to receive needs no clock. */
 static void send_once(struct transfer *t, double hold)
 {
     const MPI_Comm comm = t->world->comm;
@@ -153,14 +157,13 @@ static void send_once(struct transfer *t, double hold)
     const int64_t call = clock_ns();
     t->mode->send(t->message, t->bytes, MPI_BYTE, opt.partner, DATA, comm);
     const int64_t returned = clock_ns();
+    if (returns_late(t))
+        MPI_Send(NULL, 0, MPI_BYTE, opt.partner, RETURNED, comm);
     memset(t->message, 0, (size_t)t->bytes);
     MPI_Recv(&arrived, 1, MPI_INT64_T, opt.partner, ARRIVED, comm, MPI_STATUS_IGNORE);
     if (t->mode->buffered) /* waits until the message has left: the next one finds room */
         MPI_Buffer_detach(&detached, &size);
 
-    if ((t->mode->synchronous || waits_for_word(t)) &&
-        clock_secs(begin, returned) < 0.999 * hold)
-        t->early = true;
     t->in_call[t->count] = clock_secs(call, returned);
     t->word[t->count] = clock_secs(begin, call);
     t->arrived[t->count] = clock_secs(begin, arrived);
@@ -184,12 +187,14 @@ static enum stop send_row(struct transfer *t)
     return stop;
 }
 
-static void be_late(double secs)
+/* Whether the sender's call has returned: a message of it may be there only after a look at MPI. */
+static bool has_returned(MPI_Comm comm)
 {
-    struct timespec left = { (time_t)secs, (long)(1e9 * (secs - floor(secs))) };
+    int found = 0;
 
-    while (nanosleep(&left, &left) && errno == EINTR)
-        ;
+    for (int look = 0; look < 10 && !found; look++)
+        MPI_Iprobe(0, RETURNED, comm, &found, MPI_STATUS_IGNORE);
+    return found;
 }
 
 /* Until rank 0 says that there is no more. */
@@ -203,13 +208,17 @@ static void receive_row(struct transfer *t)
         MPI_Recv(&hold, 1, MPI_DOUBLE, 0, GO, comm, MPI_STATUS_IGNORE);
         if (hold < 0)
             return;
-        be_late(hold);
+        clock_sleep(hold);
+        if (returns_late(t) && has_returned(comm))
+            t->early = true;
         MPI_Irecv(t->message, t->bytes, MPI_BYTE, 0, DATA, comm, &request);
         if (waits_for_word(t))
             MPI_Send(NULL, 0, MPI_BYTE, 0, WORD, comm);
         MPI_Wait(&request, MPI_STATUS_IGNORE);
         const int64_t arrived = clocks_global_ns(t->clocks, clock_ns());
         MPI_Send(&arrived, 1, MPI_INT64_T, 0, ARRIVED, comm);
+        if (returns_late(t))
+            MPI_Recv(NULL, 0, MPI_BYTE, 0, RETURNED, comm, MPI_STATUS_IGNORE);
 
         const uint64_t place = bytes_check(t->message, 0, (uint64_t)t->bytes, opt.seed);
         if (place < (uint64_t)t->bytes && place < t->wrong)

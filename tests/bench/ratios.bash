@@ -1,6 +1,10 @@
 # What the side-by-side measurements share: competitors take turns, launch by launch, and what is
 # told is their ratio, because a machine's speed changes from hour to hour and a ratio does not.
 
+# shellcheck source=jobs/lib/outside.bash
+. jobs/lib/outside.bash
+check_environment || exit 2
+
 rounds=${BENCH_ROUNDS:-7} # the interval of a median needs 6
 
 # Reads lines "NAME OURS THEIRS", one a round, and prints a line a name, in the order met: medians of

@@ -3,7 +3,8 @@
 
 load session
 
-# So slow that a full machine, on which other links wait for their ranks, is far quicker.
+# Of h3's link it is sure that it is slow, of the others on a busy machine that they may be: so h3 is
+# held to its rate, and what the program says of slow hosts is compared with its own figures.
 setup_file() {
     session_start hosts --hosts 4 --slots 2 --rate h3=25
 }
@@ -18,24 +19,50 @@ teardown_file() {
     session_stop
 }
 
-@test "the slow host is named first, then its links" {
+# The rule of the program's manual, applied to its records: the slow host, or null.
+slow_host() {
+    jq -s 'def middle: sort_by(-.large_s) | .[(length - 1) / 2 | floor].large_s;
+        [.[] | select(.from_host != .to_host)] as $links
+        | [$links[] | .from_host, .to_host] | unique
+        | map(. as $host
+            | [$links[] | select(.from_host == $host or .to_host == $host)] as $its
+            | ([$links[] | select(.from_host != $host and .to_host != $host)] | middle) as $other
+            | select(($its | map(.large_s) | min) >= 1.5 * $other)
+            | { host: $host, times: (($its | middle) / $other) })
+        | max_by(.times).host'
+}
+
+@test "the slow link is found slow, and the host that the figures say is named" {
+    local variant records
+    for variant in rounds alone; do
+        run in_session jobs/launch -n 8 all_pairs --seconds 0.02 --large-bytes 256K \
+            --variant "$variant" --format json
+        echo "$output"
+        [ "$status" = 0 ]
+        records=$(grep '^{' <<<"$output")
+        [ "$(jq -s 'length' <<<"$records")" = 28 ]
+        # 256 KB at 25 Mbit/s take 84 ms, whatever else the machine does; a part may be in buffers
+        jq -es 'map(select(.from_host != .to_host and (.from_host == "h3" or .to_host == "h3")))
+            | length == 12 and all(.large_s > 0.04)' <<<"$records"
+        [ "$(jq -c .slowest_host <<<"$records" | uniq)" = "$(slow_host <<<"$records")" ]
+    done
+}
+
+@test "hosts are named before links" {
     run in_session jobs/launch -n 8 all_pairs --seconds 0.05 --large-bytes 256K
     echo "$output"
     [ "$status" = 0 ]
     [[ $output == *"8 ranks on 4 nodes"* ]]
-    # before all that is said of links
-    [[ $(grep -m 1 '^# [a-z ]*host' <<<"$output") \
-        == "# slowest host: h3: its links to others have "*" MB/s, links between the others "* ]]
-    grep -q '^# links between hosts, MB/s: median .*, slowest [0-9.]* ([^)]* on h3[,)]' <<<"$output"
+    local said
+    said=$(grep -o -m 1 -e '^# slowest host: h[1-4]: its links to others have [0-9.]* MB/s, links' \
+        -e '^# links between hosts, MB/s: median' <<<"$output")
+    if [[ $output == *"# slowest host: "* ]]; then
+        [[ $said == "# slowest host: "* ]]
+    else
+        [[ $output == *"# slowest host by latency: "* || \
+            $output == *"# no host is clearly slower than the others"* ]]
+    fi
     [[ $output == *"PASS: 28 pairs of 8 ranks met once"* ]]
-}
-
-@test "also where one pair plays at a time, and in the records" {
-    run in_session jobs/launch -n 8 all_pairs --seconds 0.02 --large-bytes 256K --variant alone \
-        --format json
-    echo "$output"
-    [ "$status" = 0 ]
-    [ "$(grep -c '"slowest_host": *"h3"' <<<"$output")" = 28 ]
 }
 
 @test "two hosts have one kind of link: none is called slow" {

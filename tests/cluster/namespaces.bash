@@ -85,20 +85,34 @@ rerun_in_namespaces() {
         return
     fi
 
-    local namespaces=(--mount --pid --net --uts --ipc --fork --kill-child --mount-proc)
+    local namespaces=(--mount --pid --net --uts --ipc)
     [ "$(id -u)" = 0 ] || namespaces=(--user --map-root-user "${namespaces[@]}")
-    local refusal
-    refusal=$(unshare "${namespaces[@]}" true 2>&1) ||
-        die 77 "cannot run here: namespaces are not permitted ($refusal)"
-
+    permitted "${namespaces[@]}"
     make_scratch
-    # pdeathsig ends unshare if this script is killed, --kill-child then ends the first process
-    # of the pid namespace, and with it everything inside. In the background, as bash would put
-    # off its traps until a foreground command ends; but then bash takes away the standard input
-    # and makes the command deaf to ^C, which <&0 and --default-signal undo.
-    LOCKSTEP_CLUSTER_SCRATCH=$scratch \
-        env --default-signal=INT,QUIT setpriv --pdeathsig KILL \
-        unshare "${namespaces[@]}" "$BASH" "$0" "$@" <&0 &
+    local status=0
+    export LOCKSTEP_CLUSTER_SCRATCH=$scratch
+    contain "${namespaces[@]}" -- "$BASH" "$0" "$@" || status=$?
+    remove_scratch
+    exit "$status"
+}
+
+# permitted NAMESPACE...: or end with 77
+permitted() {
+    local refusal
+    refusal=$(unshare --fork --kill-child --mount-proc "$@" true 2>&1) ||
+        die 77 "cannot run here: namespaces are not permitted ($refusal)"
+}
+
+# contain NAMESPACE... -- COMMAND...: runs it in fresh namespaces, --pid among them, and gives its
+# status. Whatever way this script ends, everything inside ends with it.
+#
+# pdeathsig ends unshare if this script is killed, --kill-child then ends the first process of the
+# pid namespace, and with it everything inside. In the background, as bash would put off its traps
+# until a foreground command ends; but then bash takes away the standard input and makes the
+# command deaf to ^C, which <&0 and --default-signal undo.
+contain() {
+    env --default-signal=INT,QUIT setpriv --pdeathsig KILL \
+        unshare --fork --kill-child --mount-proc "$@" <&0 &
     local unshare_pid=$! status=0 stopped=0 signal
     for signal in HUP INT TERM; do
         # The same signal may have ended unshare already (a ^C goes to all).
@@ -112,8 +126,7 @@ rerun_in_namespaces() {
         status=$stopped
         wait "$unshare_pid" 2>/dev/null || : # a trap had ended the first wait
     fi
-    remove_scratch
-    exit "$status"
+    return "$status"
 }
 
 make_scratch() {

@@ -36,3 +36,29 @@ quick() { # quick PROGRAM
         [[ $'\n'$output == *$'\n'"PASS: "* ]]
     done
 }
+
+# Beside processes that want every core: nothing here may rest on who runs when.
+@test "a barrier passes, a broken one is caught, always, on hosts that share busy cores" {
+    local i ranks busy=()
+    for i in {1..6}; do
+        timeout 300 sh -c "while :; do :; done" 3>&- &
+        busy+=($!)
+    done
+    for i in {1..3}; do
+        for ranks in 4 6; do
+            run in_session jobs/launch -n "$ranks" collective/barrier --seconds 0.01
+            echo "$output"
+            [ "$status" = 0 ] || break 2
+            run in_session jobs/launch -n "$ranks" collective/barrier --fault neighbors --show
+            echo "$output"
+            [ "$status" = 1 ] || break 2
+            [[ $output == *"phase 1: rank 1 enters as the last of $ranks, left before: rank "* ]] ||
+                break 2
+        done
+    done
+    kill "${busy[@]}"
+    [ "$i $ranks $status" = "3 6 1" ]
+    run in_session jobs/launch -n 3 collective/barrier --fault neighbors --seconds 0.01
+    [ "$status" = 0 ]
+    [[ $output == *"NOT STRUCK: --fault neighbors: "* ]]
+}

@@ -25,7 +25,8 @@ long() {
             PASSIVE) word=OMP_WAIT_POLICY=passive ;;
             YIELD) word=OMPI_MCA_mpi_yield_when_idle=1 ;;
             ROOT) word='OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1' ;;
-            OVER) word='--map-by :OVERSUBSCRIBE' ;;
+            OVER) word='--map-by slot:OVERSUBSCRIBE' ;;
+            IPV4) word=OMPI_MCA_btl_tcp_disable_family=6 ;;
             CORE) word='--bind-to core' ;;
             FREE) word='--bind-to none' ;;
             X) word='-x LOCKSTEP_RANKS -x OMP_NUM_THREADS' ;;
@@ -92,6 +93,11 @@ ompi4 root                                | -n 1 scatter       | R1 T1 ROOT mpir
 ompi4 PBS_NODEFILE=h                      | -n 64 scatter      | R64 T1 mpirun -n 64 OVER X P
 ompi4 OMPI_MCA_orte_default_hostfile=h    | -n 64 scatter      | R64 T1 mpirun -n 64 OVER X P
 ompi5 PRTE_MCA_prte_default_hostfile=h    | -n 2 -t 2 scatter  | R2 T2 mpirun -n 2 OVER FREE X P
+ompi5 links=ompi5                         | scatter            | R2 T1 IPV4 mpirun -n 2 CORE X P
+ompi5 links=ompi5                         | -n 5 scatter       | R5 T1 PASSIVE YIELD IPV4 mpirun -n 5 OVER FREE XW P
+ompi5 links=ompi5 nets=none               | scatter            | R2 T1 mpirun -n 2 CORE X P
+ompi5 links=ompi5 OMPI_MCA_btl=self,sm    | scatter            | R2 T1 mpirun -n 2 CORE X P
+ompi5 links=ompi5 OMPI_MCA_btl_tcp_disable_family=0 | scatter  | R2 T1 mpirun -n 2 CORE X P
 ompi4                                     | -n 2 scatter a $x; | R2 T1 mpirun -n 2 CORE X P a \$x\;
 ompi4                                     | scatter -n 3 --help | R2 T1 mpirun -n 2 CORE X P -n 3 --help
 END
@@ -131,8 +137,8 @@ END
 
 @test "Slurm: which PMI, how many ranks, CPUs and threads" {
     local job="SLURM_JOB_ID=7 SLURM_NTASKS=8 SLURM_TASKS_PER_NODE=2(x4) SLURM_JOB_CPUS_PER_NODE=4(x4)"
-    local het="SLURM_JOB_ID=7 SLURM_NTASKS=1 SLURM_HET_SIZE=2 SLURM_NTASKS_HET_GROUP_0=1
-        SLURM_NTASKS_HET_GROUP_1=4 SLURM_JOB_CPUS_PER_NODE_HET_GROUP_0=1
+    local het="SLURM_JOB_ID=7 SLURM_NTASKS=1 SLURM_HET_SIZE=2 SLURM_TASKS_PER_NODE_HET_GROUP_0=1
+        SLURM_TASKS_PER_NODE_HET_GROUP_1=2(x2) SLURM_JOB_CPUS_PER_NODE_HET_GROUP_0=1
         SLURM_JOB_CPUS_PER_NODE_HET_GROUP_1=6,2 SLURM_TASKS_PER_NODE=1"
     sed -E -e "s/(^| )JOB /\\1$job /" -e "s/^HET /${het//$'\n'/} /" <<'END' >"$BATS_TEST_TMPDIR/rows"
 ompi4 JOB srun:pmix,pmi2                  | scatter            | R8 T1 srun --mpi=pmix -n 8 --cpu-bind=cores P
@@ -155,9 +161,12 @@ JOB srun:pmix root                        | -n 3 scatter       | R3 T1 srun --mp
 JOB srun:pmix                             | -t 2 scatter       | R8 T2 srun --mpi=pmix -n 8 -c 2 --cpu-bind=cores P
 JOB srun:pmix SLURM_CPUS_PER_TASK=2       | scatter            | R8 T2 srun --mpi=pmix -n 8 -c 2 --cpu-bind=cores P
 JOB srun:pmix SLURM_CPUS_PER_TASK=2       | -n 4 -t 4 scatter  | R4 T4 srun --mpi=pmix -n 4 -c 4 --cpu-bind=cores P
+JOB srun:pmix SLURM_CPUS_PER_TASK=2       | -t 1 scatter       | R8 T1 srun --mpi=pmix -n 8 -c 1 --cpu-bind=cores P
+JOB srun:pmix SLURM_CPUS_PER_TASK=1       | scatter            | R8 T1 srun --mpi=pmix -n 8 --cpu-bind=cores P
 JOB srun:pmix SLURM_CPUS_PER_TASK=2 OMP_NUM_THREADS=1 | scatter | R8 T1 srun --mpi=pmix -n 8 -c 2 --cpu-bind=cores P
 JOB srun:pmix                             | -n 17 scatter      | R17 T1 PASSIVE YIELD srun --mpi=pmix -n 17 --overcommit --cpu-bind=none P
 JOB srun:pmix                             | -t 3 scatter       | R8 T3 PASSIVE YIELD srun --mpi=pmix -n 8 --overcommit --cpu-bind=none P
+JOB srun:pmix links=ompi5                 | scatter            | R8 T1 IPV4 srun --mpi=pmix -n 8 --cpu-bind=cores P
 JOB srun:pmix SLURM_EXPORT_ENV=NONE       | scatter            | R8 T1 srun --mpi=pmix -n 8 --cpu-bind=cores --export=ALL P
 HET srun:pmix                             | scatter            | R5 T1 srun --mpi=pmix --het-group=0-1 --cpu-bind=cores P
 HET srun:pmix                             | -n 3 scatter       | 2 this heterogeneous job has 5 tasks: leave out -n
@@ -432,7 +441,7 @@ none_left() { ! pgrep -af "^$ranks "; }
     compile mpich
     command -v mpirun.openmpi >/dev/null || skip "there is no mpirun.openmpi"
     machine
-    ln -sf "$(command -v ldd)" "$bin/ldd"
+    ln -sf "$(command -v readelf)" "$bin/readelf"
     ln -s "$(command -v mpirun.openmpi)" "$bin/mpirun"
     run on_machine "$root/jobs/launch" -n 2 "$ranks"
     [ "$status" = 2 ]

@@ -9,7 +9,8 @@
 #   second:ompi4                        Open MPI 4 in a later directory of PATH
 #   srun:TYPES                          srun --mpi=list names TYPES (a,b); srun:old:TYPES on stderr
 #   srun:dead                           srun without a cluster
-#   links=ompi|mpich|abi|cray|lost|none what ldd finds in every program (default ompi)
+#   links=ompi|ompi5|mpich|abi|cray|lost|none   what readelf and the loader find in every program (default ompi)
+#   nets=none                           no network with IPv4
 #   cpus=4 cores=4 of=4                 CPUs granted, cores of the machine, CPUs of the machine
 #   root                                id -u is 0
 #   NAME=value                          the environment (no blanks; _ in LOCKSTEP_LAUNCHER is one)
@@ -35,11 +36,11 @@ mpi() { # WHAT IT SAYS, NAMES...
 }
 
 machine() {
-    local word cpus=4 cores='' of='' uid=1000 links=ompi
+    local word cpus=4 cores='' of='' uid=1000 links=ompi found='' nets=eth0
     bin=$BATS_TEST_TMPDIR/machine variables=()
     rm -rf "$bin"
     mkdir "$bin"
-    real bash env sh cat dirname grep head sed sort timeout uname wc
+    real bash env sh cat dirname grep head readlink sed sort timeout uname wc
     for word; do
         case $word in
             ompi4) mpi 'NAME (Open MPI) 4.1.6' mpirun mpiexec ;;
@@ -59,7 +60,7 @@ machine() {
                 exit 1" ;;
             srun:old:*) script srun "printf 'srun: %s\n' 'MPI types are...' ${word//[:,]/ } >&2" ;;
             srun:*) script srun "printf '\t%s\n' 'MPI plugin types are...' ${word//[:,]/ }" ;;
-            cpus=* | cores=* | of=* | links=*) local "${word?}" ;;
+            cpus=* | cores=* | of=* | links=* | nets=*) local "${word?}" ;;
             root) uid=0 ;;
             LOCKSTEP_LAUNCHER=*) variables+=("LOCKSTEP_LAUNCHER=$(tr _ ' ' <<<"${word#*=}")") ;;
             [A-Z]*=*) variables+=("$word") ;;
@@ -72,14 +73,20 @@ machine() {
     script nproc "[ \"\$1\" = --all ] && echo $of || echo \"\${OMP_NUM_THREADS:-$cpus}\""
     script lscpu "echo '# comment'; i=0; while [ \$i -lt $of ]; do echo \$((i % $cores)); i=\$((i + 1)); done"
     case $links in
-        ompi) links='libmpi.so.40 => /usr/lib/libmpi.so.40' ;;
-        mpich) links='libmpich.so.12 => /usr/lib/libmpich.so.12' ;;
-        abi) links='libmpi.so.12 => /opt/mpi/lib/libmpi.so.12' ;;
-        cray) links='libmpi_cray.so.12 => /opt/cray/lib/libmpi_cray.so.12' ;;
-        lost) links='libmpi.so.40 => not found' ;;
-        none) links='libc.so.6 => /lib/libc.so.6' ;;
+        ompi) links='libmpi.so.40' ;;
+        ompi5)
+            ln -s libmpi.so.40.40.7 "$bin/libmpi.so.40"
+            links='libmpi.so.40' found="$bin/libmpi.so.40 (0x00007f0000000000)"
+            ;;
+        mpich) links='libmpich.so.12' ;;
+        abi) links='libmpi.so.12' ;;
+        cray) links='libmpi_cray.so.12' ;;
+        lost) links='libmpi.so.40' found='not found' ;;
+        none) links='libc.so.6' ;;
     esac
-    script ldd "echo '$links'"
+    script readelf "echo ' 0x0000000000000001 (NEEDED)             Shared library: [$links]'"
+    script ld.so "echo '$links => ${found:-/usr/lib/$links}'"
+    script ip "[ $nets = none ] || echo '2: $nets inet 10.0.0.9/24'"
 }
 
 on_machine() {

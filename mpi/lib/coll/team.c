@@ -7,8 +7,22 @@
 
 static int team_key = MPI_KEYVAL_INVALID;
 
+/* Those that are not freed yet, the youngest first. */
+static struct coll_team *teams;
+
+static void leave_list(struct coll_team *team)
+{
+    if (team->older)
+        team->older->younger = team->younger;
+    if (team->younger)
+        team->younger->older = team->older;
+    else
+        teams = team->older;
+}
+
 static void team_free(struct coll_team *team)
 {
+    leave_list(team);
     if (team->window)
         coll_window_free(team->window);
     if (team->leaders != MPI_COMM_NULL)
@@ -28,6 +42,32 @@ static int on_delete(MPI_Comm comm, int key, void *team, void *extra)
     (void)extra;
     team_free(team);
     return MPI_SUCCESS;
+}
+
+/*
+ * MPI_Finalize frees MPI_COMM_SELF before anything else (MPI 3.1, section 8.7.1), while MPI still
+ * works: the teams of communicators that nobody frees, as MPI_COMM_WORLD, end here. Later would be
+ * too late for their windows. All ranks of a team have made it in the same order.
+ */
+static int on_finalize(MPI_Comm self, int key, void *value, void *extra)
+{
+    (void)self;
+    (void)key;
+    (void)value;
+    (void)extra;
+    while (teams)
+        MPI_Comm_delete_attr(teams->caller, team_key);
+    return MPI_SUCCESS;
+}
+
+static void make_keys(void)
+{
+    int self_key;
+
+    MPI_Comm_create_keyval(MPI_COMM_NULL_COPY_FN, on_delete, &team_key, NULL);
+    MPI_Comm_create_keyval(MPI_COMM_NULL_COPY_FN, on_finalize, &self_key, NULL);
+    MPI_Comm_set_attr(MPI_COMM_SELF, self_key, NULL);
+    MPI_Comm_free_keyval(&self_key); /* lives on while MPI_COMM_SELF has it */
 }
 
 /* Nodes are counted in the order of their first ranks. */
@@ -71,7 +111,7 @@ struct coll_team *coll_team(MPI_Comm comm)
     int found, size;
 
     if (team_key == MPI_KEYVAL_INVALID)
-        MPI_Comm_create_keyval(MPI_COMM_NULL_COPY_FN, on_delete, &team_key, NULL);
+        make_keys();
     MPI_Comm_get_attr(comm, team_key, &team, &found);
     if (found)
         return team;
@@ -85,6 +125,11 @@ struct coll_team *coll_team(MPI_Comm comm)
     MPI_Comm_dup(comm, &team->comm);
     MPI_Comm_rank(team->comm, &team->rank);
     MPI_Comm_set_attr(comm, team_key, team);
+    team->caller = comm;
+    team->older = teams;
+    if (teams)
+        teams->younger = team;
+    teams = team;
     return team;
 }
 

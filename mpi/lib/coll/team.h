@@ -13,8 +13,10 @@ enum { COLL_AT_ONCE = 8 };
 
 struct coll_window;
 
-/* Kept as an attribute of a communicator, and freed with it. */
+/* Kept as an attribute of a communicator, and freed with it, or by MPI_Finalize. */
 struct coll_team {
+    MPI_Comm caller;    /* the communicator */
+    struct coll_team *older, *younger; /* in the list of all, NULL at its ends */
     MPI_Comm comm;      /* its duplicate: our messages never meet the caller's */
     int rank, size;
     /* From here on 0 or NULL until coll_team_nodes(): */

@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,22 +18,37 @@ struct line {
     uint64_t bytes;
 };
 
+/* Of digits alone; false where the number is not between the two. */
+static bool read_number(const char *digits, uint64_t least, uint64_t most, uint64_t *number)
+{
+    errno = 0;
+    *number = strtoull(digits, NULL, 10);
+    return errno == 0 && *number >= least && *number <= most;
+}
+
 /* Reads one line and steps behind it. Returns 1 for an entry, 0 for an empty line or a remark
  * ("# ..."), -1 for anything else. */
 static int read_line(const char **text, struct line *line)
 {
     const size_t length = strcspn(*text, "\n");
-    char copy[256];
+    char copy[256], nodes[12], ranks[12], bytes[22];
+    uint64_t node_count, rank_count;
     int end = 0;
 
     snprintf(copy, sizeof copy, "%.*s", (int)(length < 255 ? length : 255), *text);
     *text += length + ((*text)[length] == '\n');
     if (copy[strspn(copy, " \t\r")] == '\0' || copy[0] == '#')
         return 0;
-    const int fields = sscanf(copy, "%31s nodes %d ranks %d bytes %" SCNu64 " algorithm %31s %n",
-                              line->operation, &line->nodes, &line->ranks, &line->bytes,
-                              line->algorithm, &end);
-    return fields == 5 && copy[end] == '\0' && line->nodes > 0 && line->ranks > 0 ? 1 : -1;
+    const int fields = sscanf(copy, "%31s nodes %11[0-9] ranks %11[0-9] bytes %21[0-9] algorithm "
+                              "%31s %n", line->operation, nodes, ranks, bytes, line->algorithm,
+                              &end);
+    if (fields < 5 || copy[end] || length > 255 || !read_number(nodes, 1, INT_MAX, &node_count) ||
+        !read_number(ranks, 1, INT_MAX, &rank_count) ||
+        !read_number(bytes, 0, UINT64_MAX, &line->bytes))
+        return -1;
+    line->nodes = (int)node_count;
+    line->ranks = (int)rank_count;
+    return 1;
 }
 
 static const struct coll_algorithm *named(const struct coll_algorithm *algorithms, const char *name)
@@ -125,18 +142,17 @@ static void copy_others(FILE *file, const char *text, const char *operation, int
 int tune_write(const char *path, const char *operation, int nodes, int ranks,
                const struct tune_entry *entries, int count)
 {
+    struct file_draft draft;
     unsigned char *old = NULL;
     size_t length = 0;
-    char next[4096];
 
     if (file_read(path, 1, &old, &length) && errno != ENOENT)
         return -1;
-    if (snprintf(next, sizeof next, "%s.new", path) >= (int)sizeof next) {
+    if (file_begin(&draft, path)) {
         free(old);
-        errno = ENAMETOOLONG;
         return -1;
     }
-    FILE *file = fopen(next, "w");
+    FILE *file = fdopen(dup(draft.fd), "w");
     if (file && old)
         copy_others(file, (const char *)old, operation, nodes, ranks);
     for (int i = 0; file && i < count; i++)
@@ -146,9 +162,9 @@ int tune_write(const char *path, const char *operation, int nodes, int ranks,
     if (file && fclose(file))
         status = -1;
     if (status == 0)
-        status = rename(next, path);
-    else if (file)
-        unlink(next);
+        status = file_finish(&draft, false);
+    else
+        file_drop(&draft);
     free(old);
     return status;
 }

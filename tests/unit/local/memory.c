@@ -9,10 +9,12 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "local/lib/memory.h"
 
@@ -58,9 +60,25 @@ static void is_our_own(void **state)
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+/* What is there now may be taken, and not what the machine does not have, though malloc() gives it. */
+static void has_room(void **state)
+{
+    (void)state;
+
+    assert_int_equal(memory_room(0), 0);
+    assert_int_equal(memory_room(mega), 0);
+    assert_int_equal(memory_room(SIZE_MAX), -1);
+    assert_int_equal(errno, ENOMEM);
+    errno = 0;
+    const uint64_t pages = (uint64_t)sysconf(_SC_PHYS_PAGES);
+    assert_int_equal(memory_room(pages * (uint64_t)sysconf(_SC_PAGESIZE)), -1);
+    assert_int_equal(errno, ENOMEM);
+}
+
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(grows), cmocka_unit_test(is_our_own) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(grows), cmocka_unit_test(is_our_own),
+                                        cmocka_unit_test(has_room) };
 
     self = argv[0];
     if (argc > 1 && strcmp(argv[1], "small") == 0)

@@ -14,6 +14,7 @@
 #include <sched.h>
 #include <stdlib.h>
 
+#include "local/lib/clock.h"
 #include "local/lib/pool.h"
 
 struct job {
@@ -110,11 +111,30 @@ static void waits_in_vain(void **state)
     pool_submit(pool, &job.task);
     while (atomic_load(&job.runs) == 0) /* by the worker: who waits would run it */
         sched_yield();
+    const int64_t before = clock_ns();
     assert_int_equal(pool_wait(pool, &job.task, 0.01), -1);
     assert_int_equal(errno, ETIMEDOUT);
+    assert_true(clock_secs(before, clock_ns()) >= 0.01 - 1e-6);
     atomic_store(&sub.runs, 1);
     assert_int_equal(pool_wait(pool, &job.task, HUGE_VAL), 0);
     pool_close(pool);
+}
+
+/* Sizes that wrap, that no memory holds, and more threads than there can be. */
+static void refuses(void **state)
+{
+    static const size_t workers[] = { SIZE_MAX, (size_t)1 << 61, (size_t)1 << 60 };
+    static const size_t capacities[] = { SIZE_MAX, SIZE_MAX / 16 + 1, (size_t)1 << 59, (size_t)1 << 40 };
+    (void)state;
+
+    for (size_t i = 0; i < sizeof workers / sizeof *workers; i++) {
+        assert_null(pool_open(workers[i], 4));
+        assert_int_equal(errno, ENOMEM);
+    }
+    for (size_t i = 0; i < sizeof capacities / sizeof *capacities; i++) {
+        assert_null(pool_open(1, capacities[i]));
+        assert_int_equal(errno, ENOMEM);
+    }
 }
 
 /* Each task submits two more, far more than the queue holds: the submitters help. */
@@ -163,7 +183,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(runs_each_once), cmocka_unit_test(waits_for_subtasks),
-        cmocka_unit_test(waits_in_vain),
+        cmocka_unit_test(waits_in_vain),          cmocka_unit_test(refuses),
         cmocka_unit_test(submits_from_tasks),
     };
 

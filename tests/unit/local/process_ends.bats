@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
-# However a program with children ends, no process of it is left: no zombie and no orphan.
+# However a program with children ends, no process of it is left: no zombie and no orphan. And where a
+# child is killed that nobody meant to kill, the program ends, and says so.
 
 load ../../wait
 
@@ -40,4 +41,103 @@ ends() {
     ends 0 0 background --variant all
     ends 0 0 kill --variant all --grace 5ms --seconds 0.01
     ends 0 0 pool --kill 3 --seconds 0.01
+}
+
+# A living child of a stopped process, or nothing.
+pick() {
+    local child state
+    for child in $(tr " " "\n" <"/proc/$1/task/$1/children" | shuf); do
+        state=$(sed 's/.*) //' "/proc/$child/stat" 2>/dev/null) || continue
+        [ "${state:0:1}" = Z ] || { echo "$child"; return; }
+    done
+}
+
+# What a dead child that nobody has waited for ended by, as the system has it: 9 for SIGKILL.
+end_of() {
+    local fields
+    fields=$(sed 's/.*) //' "/proc/$1/stat" 2>/dev/null) || return 0
+    [ "${fields:0:1}" != Z ] || echo "${fields##* }"
+}
+
+# bereave PROGRAM ARGUMENT...: kills a child of it at some moment. While the parent is stopped, so that
+# the child is there, and dies of that. It has to end with 1, a sentence, and nobody and nothing left.
+bereave() {
+    local parent child="" since status=0
+    MARK=$mark "$build/local/$1" "${@:2}" >"$BATS_TEST_TMPDIR/out" 2>&1 &
+    parent=$!
+    sleep "0.$((RANDOM % 2))$((RANDOM % 10))"
+    for _ in $(seq 500); do
+        kill -STOP $parent || break
+        child=$(pick $parent)
+        if [ -n "$child" ]; then
+            kill -KILL "$child" 2>/dev/null || :
+            for _ in $(seq 100); do
+                [ -z "$(end_of "$child")" ] || break
+                sleep 0.01
+            done
+            [ "$(end_of "$child")" != 9 ] || break
+            child=
+        fi
+        kill -CONT $parent
+        sleep 0.003
+    done
+    [ -n "$child" ]
+    kill -CONT $parent
+    since=${EPOCHREALTIME/[.,]/}
+    (sleep "$hang_secs"; kill -KILL $parent) 3>&- 2>/dev/null & # for who waits for the dead
+    local watch=$!
+    wait $parent || status=$?
+    kill $watch 2>/dev/null || :
+    echo "$*: status $status $(((${EPOCHREALTIME/[.,]/} - since) / 1000)) ms after its child $child was killed"
+    cat "$BATS_TEST_TMPDIR/out"
+    [ "$status" = 1 ]
+    grep -q "(pid $child) was killed by signal 9" "$BATS_TEST_TMPDIR/out"
+    until_true none_left || { ps -ef && return 1; }
+}
+
+# Objects with a name are there for as long as a program takes to take the name away. Others may run.
+none_named() {
+    local name
+    for name in /dev/shm/lockstep-* /dev/mqueue/lockstep-*; do
+        [ ! -e "$name" ] || until_true test ! -e "$name" || return
+    done
+}
+
+# Each of these takes long enough that it must be the death that ends it.
+@test "by the death of a child that waits for others, or others for it" {
+    for _ in 1 2 3; do
+        bereave process/barrier --workers 4 --phases 1M
+        for variant in shm lock mq pipe; do
+            bereave process/queue --variant $variant --producers 2 --consumers 3 --count 1M --seconds 60
+        done
+        bereave process/pipe --stages 3 --count 1M
+        bereave process/pool --work 1ms --count 100 --workers 3 --seconds 60
+        bereave process/name --workers 1000
+    done
+    none_named
+}
+
+@test "by the death of a child that the parent waits for" {
+    for _ in 1 2 3; do
+        for variant in pipe socketpair ring; do
+            bereave process/pipe --count 0 --stages 0 --variant $variant --rounds 1000 --seconds 60
+        done
+        for variant in anonymous named file; do
+            bereave process/shared --variant $variant --count 100000 --seconds 60
+        done
+        for variant in fork exec serial; do
+            bereave process/spawn --variant $variant --count 256M --seconds 60
+        done
+        bereave process/custom --count 256M --workers 3 --seconds 60
+        bereave process/kill --variant graceful --seconds 60
+        bereave process/background --variant all --count 1M
+    done
+    none_named
+}
+
+@test "by the death of a process beside an event loop" {
+    [ -x "$build/local/async/executor" ] || skip "there is no libuv here"
+    for _ in 1 2 3; do
+        bereave async/executor --variant processes --count 200 --steps 256M
+    done
 }

@@ -25,8 +25,10 @@ enum { SIZE = 8192, WORDS = 8 };
 static int run_program(int argc, char **argv, enum status ends)
 {
     static size_t workers = 3;
-    static const char *fault;
+    static const char *fault, *plot, *input;
     static const struct arg options[] = {
+        { "plot", ARG_FILE, &plot, "a file that is written" },
+        { "input", ARG_INPUT, &input, "a file that is read" },
         { "workers", ARG_SIZE, &workers, "threads", .min = 1 },
         { "fault", ARG_CHOICE, &fault, "a mistake", .choices = "known|unknown" },
         ARGS_END,
@@ -34,6 +36,8 @@ static int run_program(int argc, char **argv, enum status ends)
     struct program program;
     enum status status = program_open(&program, argc, argv, options, &workers);
 
+    if (status == PASS && ends == UNABLE)
+        return program_close(&program, UNABLE);
     if (status == PASS && workers == 99)
         status = program_usage(&program, "--workers %d: too many: take %s", 99, "fewer");
     if (status == PASS) {
@@ -113,7 +117,8 @@ static struct output run(const char *words, const char *to, enum status ends)
     return output;
 }
 
-/* Expected are parts of what is printed; "" that nothing is. */
+/* Expected are parts of what is printed; "" that nothing is. In the folder where they run, "old" is a
+ * file and "link" leads to it. */
 static const struct row {
     const char *words, *to;
     enum status ends;
@@ -172,6 +177,18 @@ static const struct row {
     { "--help", "/dev/full", PASS, 1, "",
       "program: the help cannot be written: No space left on device\n" },
     { "--output /dev/null", "/dev/full", PASS, 1, "", NULL }, /* the verdict is lost */
+    { "--output old --plot old", NULL, PASS, 2, "",
+      "program: --output and --plot: both are the file old: name two\n" },
+    { "--output old --input link", NULL, PASS, 2, "",
+      "program: --output and --input: both are the file link: name two\n" },
+    { "--plot old --input ./old", NULL, PASS, 2, "",
+      "program: --plot and --input: both are the file ./old: name two\n" },
+    { "--plot nothing --input ./nothing", NULL, PASS, 2, "",
+      "program: --plot and --input: both are the file ./nothing: name two\n" },
+    { "--plot new --input old", NULL, PASS, 0, "PASS", "" },
+    { "--output /dev/null --plot /dev/null", NULL, PASS, 0, "PASS", "" },
+    { "--output old --workers 99", NULL, PASS, 2, "", NULL },
+    { "--output old", NULL, UNABLE, 77, "", "" },
 #ifdef HAVE_JANSSON
     { "--format json", NULL, PASS, 0, "\"workers\":3,", "PASS: 42 right\n" },
     { "--format json", NULL, PASS, 0, "\"mpi\":null,", "PASS: 42 right\n" },
@@ -187,6 +204,31 @@ static void check_text(const char *got, const char *part)
         fail_msg("\"%s\" is not in: %s", part, got);
 }
 
+static void check_old(const char *text)
+{
+    char got[SIZE];
+
+    read_all(fopen("old", "r"), got);
+    assert_string_equal(got, text);
+}
+
+static char folder[] = "/tmp/lockstep.XXXXXX";
+
+static int make_folder(void **state)
+{
+    (void)state;
+    if (!mkdtemp(folder) || chdir(folder) || symlink("old", "link"))
+        return -1;
+    FILE *const old = fopen("old", "w");
+    return old && fputs("an older result\n", old) >= 0 && fclose(old) == 0 ? 0 : -1;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    return unlink("old") || unlink("link") || rmdir(folder);
+}
+
 static void behaves(void **state)
 {
     const struct row *row = *state;
@@ -198,6 +240,18 @@ static void behaves(void **state)
     if (row->err && strchr(row->err, '\n')) /* and nothing else: each error is told once */
         assert_string_equal(output.err, row->err);
     assert_null(strstr(output.out, "Test:"));
+    check_old("an older result\n"); /* who is refused leaves it */
+}
+
+static void result_takes_its_place(void **state)
+{
+    (void)state;
+    assert_int_equal(run("--output link --format csv", NULL, PASS).status, 0);
+    FILE *const file = fopen("old", "r");
+    char text[SIZE];
+    read_all(file, text);
+    assert_non_null(strstr(text, ",count\n"));
+    assert_null(strstr(text, "older"));
 }
 
 /* Every rank but 0 goes through the same calls in silence, and ends alike. */
@@ -240,11 +294,12 @@ static void silent(void **state)
 int main(void)
 {
     enum { ROWS = sizeof rows / sizeof *rows };
-    struct CMUnitTest tests[ROWS + 1] = { [ROWS] = cmocka_unit_test(silent) };
+    struct CMUnitTest tests[ROWS + 2] = { [ROWS] = cmocka_unit_test(silent),
+                                          cmocka_unit_test(result_takes_its_place) };
 
     for (int i = 0; i < ROWS; i++)
         tests[i] = (struct CMUnitTest){ .name = *rows[i].words ? rows[i].words : "(no options)",
                                         .test_func = behaves,
                                         .initial_state = (void *)(uintptr_t)&rows[i] };
-    return cmocka_run_group_tests_name("program", tests, NULL, NULL) != 0;
+    return cmocka_run_group_tests_name("program", tests, make_folder, remove_folder) != 0;
 }

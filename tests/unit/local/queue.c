@@ -313,6 +313,23 @@ static void survives_a_killed_waiter(void **state)
     munmap(queue, bytes);
 }
 
+/* Never less than what was asked for, or memory beyond it would be written. */
+static void rounds_up_to_lines(void **state)
+{
+    static const size_t rows[] = { 0, 1, LINE_BYTES, LINE_BYTES + 1, SIZE_MAX / 2, SIZE_MAX / 2 + 1,
+                                   SIZE_MAX - LINE_BYTES + 1, SIZE_MAX - 1, SIZE_MAX };
+    (void)state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const size_t up = line_up(rows[i]);
+        assert_int_equal(up % LINE_BYTES, 0);
+        assert_true(up >= rows[i] || up == SIZE_MAX / 2 / LINE_BYTES * LINE_BYTES);
+    }
+    assert_int_equal(line_up(LINE_BYTES + 1), 2 * LINE_BYTES);
+    void *volatile none = aligned_alloc(LINE_BYTES, line_up(SIZE_MAX));
+    assert_null(none);
+}
+
 static void says_why_not(void **state)
 {
     static const unsigned kinds[] = { QUEUE_SINGLE, QUEUE_MANY, QUEUE_SINGLE | QUEUE_SHARED, QUEUE_SHARED };
@@ -342,8 +359,15 @@ static void says_why_not(void **state)
         assert_int_equal(errno, EPIPE);
         queue_free(queue);
     }
-    assert_null(queue_new(SIZE_MAX, QUEUE_MANY));
-    assert_int_equal(errno, ENOMEM);
+    static const size_t too_many[] = { SIZE_MAX, SIZE_MAX / 2, (size_t)1 << 60, (size_t)1 << 59,
+                                         (size_t)1 << 44 };
+    for (size_t i = 0; i < sizeof too_many / sizeof *too_many; i++) {
+        assert_null(queue_new(too_many[i], QUEUE_MANY));
+        assert_int_equal(errno, ENOMEM);
+        errno = 0;
+        assert_null(queue_new(too_many[i], QUEUE_SINGLE));
+        assert_int_equal(errno, ENOMEM);
+    }
 }
 
 int main(void)
@@ -352,6 +376,7 @@ int main(void)
         cmocka_unit_test(fills_and_empties), cmocka_unit_test(batches),
         cmocka_unit_test(between_threads),   cmocka_unit_test(between_processes),
         cmocka_unit_test(survives_a_killed_waiter), cmocka_unit_test(says_why_not),
+        cmocka_unit_test(rounds_up_to_lines),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

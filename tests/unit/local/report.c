@@ -395,6 +395,68 @@ static void on_stdout(void **state)
     assert_string_equal(content(), "a\n1\nmore\n");
 }
 
+static void hold(const char *text)
+{
+    FILE *const file = fopen(path, "w");
+
+    assert_non_null(file);
+    fputs(text, file);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* An older result stays until there is a new one. */
+static void older_result(void **state)
+{
+    struct record record = { 0 };
+    struct report report;
+    (void)state;
+
+    record_int(&record, "a", 1);
+    hold("an older and longer result\n");
+    assert_int_equal(report_open(&report, "table", path), 0);
+    report_note(&report, "heading");
+    assert_string_equal(content(), "an older and longer result\n");
+    assert_int_equal(report_drop(&report), 0);
+    assert_null(report.file);
+    assert_string_equal(content(), "an older and longer result\n");
+
+    assert_int_equal(report_open(&report, "table", path), 0);
+    report_note(&report, "heading");
+    assert_int_equal(report_row(&report, &record), 0);
+    assert_string_equal(content(), "# heading\na\n1\n"); /* seen at once */
+    report_note(&report, "note");
+    assert_int_equal(report_drop(&report), 0);
+    assert_string_equal(content(), "# heading\na\n1\n# note\n");
+
+    assert_int_equal(report_open(&report, "table", path), 0);
+    assert_int_equal(report_close(&report), 0); /* nothing is a result, too */
+    assert_string_equal(content(), "");
+}
+
+/* --output FILE >FILE */
+static void twice_the_same(void **state)
+{
+    struct record record = { 0 };
+    struct report report;
+    (void)state;
+
+    record_int(&record, "a", 1);
+    fflush(stdout);
+    const int terminal = dup(STDOUT_FILENO), file = open(path, O_WRONLY | O_TRUNC);
+    dup2(file, STDOUT_FILENO);
+    printf("before\n");
+    const int opened = report_open(&report, "csv", path);
+    const int wrote = report_row(&report, &record);
+    const int closed = report_close(&report);
+    printf("more\n");
+    fflush(stdout);
+    dup2(terminal, STDOUT_FILENO);
+    close(terminal);
+    close(file);
+    assert_true(opened == 0 && wrote == 0 && closed == 0);
+    assert_string_equal(content(), "before\na\n1\nmore\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest others[] = {
@@ -402,6 +464,7 @@ int main(void)
         cmocka_unit_test(summaries),       cmocka_unit_test(too_many_fields),
         cmocka_unit_test(not_opened),      cmocka_unit_test(not_arrived),
         cmocka_unit_test(note_not_arrived), cmocka_unit_test(on_stdout),
+        cmocka_unit_test(older_result),    cmocka_unit_test(twice_the_same),
 #ifdef HAVE_JANSSON
         cmocka_unit_test(read_back),
 #endif
