@@ -5,6 +5,7 @@
 # browser.
 
 bats_require_minimum_version 1.5.0
+load ../wait
 
 root=$BATS_TEST_DIRNAME/../..
 
@@ -16,7 +17,7 @@ setup() {
 }
 
 report() {
-    timeout 60 "$root/jobs/report" "$@"
+    limited "$root/jobs/report" "$@"
 }
 
 records='def record: {program: "stencil", version: "1.0", mpi: "An MPI", ranks: 1, nodes: 1,
@@ -278,7 +279,7 @@ without() {
 }
 
 browse() { # browse WIDTH OPTION... URL
-    timeout 40 "$browser" --headless --no-sandbox --disable-gpu --enable-logging=stderr --v=0 \
+    limited "$browser" --headless --no-sandbox --disable-gpu --enable-logging=stderr --v=0 \
         --user-data-dir="$BATS_TEST_TMPDIR/browser" --host-resolver-rules='MAP * ~NOTFOUND' \
         --hide-scrollbars --window-size="$1,900" "${@:2}"
 }
@@ -322,7 +323,7 @@ look() { # look WIDTH OPTION...: what the probe saw, in $seen
 @test "what our programs write" {
     build=$root/${LOCKSTEP_BUILD:-build}
     start() { # start RANKS NAME PROGRAM ARGUMENT...
-        LOCKSTEP_BUILD=$build timeout 60 "$root/jobs/launch" -n "$1" "${@:3}" --format json \
+        LOCKSTEP_BUILD=$build limited "$root/jobs/launch" -n "$1" "${@:3}" --format json \
             --output "$folder/$2.json" 2>"$BATS_TEST_TMPDIR/$2.err"
     }
     for ranks in 1 2; do
