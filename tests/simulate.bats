@@ -25,6 +25,13 @@ simulate() {
     simulate -n 6 -r 4 hello | grep ', 6 ranks on 2 nodes,'
 }
 
+@test "no platform has a cluster as its root, of which SimGrid 4.0 dies" {
+    local file
+    for file in jobs/platforms/*.xml; do
+        awk '/<zone / { inside = 1 } /<cluster / && !inside { exit 1 }' "$file"
+    done
+}
+
 @test "jobs/launch --simulate hands on what it can" {
     run limited jobs/launch --simulate torus -n 4 --ranks-per-node 2 bcast --bytes 1K
     echo "$output"

@@ -38,7 +38,7 @@ check_flags() {
         $(sed -nE 's/^ *([a-z0-9_]+) *=.*/OMPI_MCA_\1/p' "$file" 2>/dev/null); do
         case $major.$name in
             4.PRTE_MCA_* | 5.OMPI_MCA_rmaps_* | 5.OMPI_MCA_orte_* | 5.OMPI_MCA_plm_* | \
-                5.OMPI_MCA_oob_* | 5.OMPI_MCA_btl_vader_*)
+                5.OMPI_MCA_oob_* | 5.OMPI_MCA_btl_vader_single_copy_mechanism)
                 new=$(new_name "$name") new=${new%%=*}
                 [ -n "${!new}" ] || dead+=("$name")
                 ;;
@@ -60,7 +60,7 @@ new_name() {
             ;;
         OMPI_MCA_plm_rsh_agent) echo "PRTE_MCA_plm_ssh_agent" ;;
         OMPI_MCA_oob_tcp_if_include) echo "PRTE_MCA_prte_if_include" ;;
-        OMPI_MCA_btl_vader_*) echo "OMPI_MCA_btl_sm_${1#OMPI_MCA_btl_vader_}" ;;
+        OMPI_MCA_btl_vader_single_copy_mechanism) echo "OMPI_MCA_smsc=^cma" ;;
         OMPI_MCA_orte_*) echo "PRTE_MCA_prte_${1#OMPI_MCA_orte_}" ;;
         OMPI_MCA_*) echo "PRTE_${1#OMPI_}" ;;
         PRTE_MCA_rmaps_default_mapping_policy) echo "OMPI_MCA_rmaps_base_oversubscribe=1" ;;
@@ -87,7 +87,8 @@ check_root() {
 parts() {
     local mpicc library launcher
     launcher=$(readlink -f "$mpirun")
-    [[ -z $host_file && $in_job = false ]] || launcher=jobs/launch${LOCKSTEP_LAUNCHER:+ with $LOCKSTEP_LAUNCHER}
+    [[ -z $host_file && $in_job = false ]] ||
+        launcher=jobs/launch${LOCKSTEP_LAUNCHER:+ with $LOCKSTEP_LAUNCHER}
     mpicc=$(readlink -f "$(command -v "${MPICC:-mpicc}")")
     library=$(named_libraries "$probe" | grep -oE 'libmpi(ch)?\.so\.[0-9]+' | head -n 1)
     echo "built by $mpicc with $library, started by $launcher"
@@ -149,7 +150,10 @@ first_error() {
 
 fitting_launcher() {
     local library
-    if [[ -n $LOCKSTEP_LAUNCHER && $in_job = true ]]; then echo "unset LOCKSTEP_LAUNCHER" && return; fi
+    if [[ -n $LOCKSTEP_LAUNCHER && $in_job = true ]]; then
+        echo "unset LOCKSTEP_LAUNCHER"
+        return
+    fi
     library=$(named_libraries "$probe" | grep -oE 'libmpi(ch)?\.so\.[0-9]+' | head -n 1)
     case $library in
         libmpich* | libmpi.so.12) echo "mpiexec.mpich -n 2 ..., or module load the MPI of mpicc" ;;
@@ -160,7 +164,8 @@ fitting_launcher() {
 hang_cure() {
     if [ "$nodes" -gt 1 ]; then
         echo "export OMPI_MCA_btl_tcp_if_include=eth0 OMPI_MCA_oob_tcp_if_include=eth0" \
-            "PRTE_MCA_prte_if_include=eth0 FI_TCP_IFACE=eth0   with your network's name; and let all TCP ports through"
+            "PRTE_MCA_prte_if_include=eth0 FI_TCP_IFACE=eth0   with your network's name;" \
+            "and let all TCP ports through"
     elif [ "$family.$major" = openmpi.4 ]; then
         echo "mpirun --mca btl self,vader --mca oob_tcp_if_include lo ..."
     elif [ "$family" = openmpi ]; then # PRRTE refuses lo, and needs no network on one node

@@ -14,7 +14,7 @@ check_cma() {
             verdict warn "ranks may not read each other's memory ($said, ptrace_scope $(
                 cat /proc/sys/kernel/yama/ptrace_scope 2>/dev/null || echo none))" \
                 "results stay right; large messages are copied twice" \
-                "export OMPI_MCA_btl_vader_single_copy_mechanism=none"
+                "export OMPI_MCA_btl_vader_single_copy_mechanism=none OMPI_MCA_smsc=^cma"
             ;;
         *) verdict skip "the program that tries it does not run here" ;;
     esac

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# This tree on bare Debian 13: what `make deps` names is all that it needs, and the quick tier passes
-# there. On Debian 12 the other tests run, or tests/cluster/distro bookworm does.
+# This tree on bare Debian 13: what `make deps` names is all that it needs, and the quick tier
+# passes there. (Debian 12: tests/cluster/distro bookworm.)
 
 bats_require_minimum_version 1.5.0
 
@@ -61,7 +61,8 @@ need_distro() {
 @test "kill -9 leaves no process and no mount; the next run clears what it had on the disk" {
     need_distro
     local cache=${LOCKSTEP_DISTRO_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lockstep} pid runs
-    "$distro" trixie bash -c "echo inside >/tmp/here; exec -a $BATS_TEST_TMPDIR/waiting sleep 1000" 3>&- &
+    "$distro" trixie bash -c \
+        "echo inside >/tmp/here; exec -a $BATS_TEST_TMPDIR/waiting sleep 1000" 3>&- &
     pid=$!
     until pgrep -f "^$BATS_TEST_TMPDIR/waiting" >/dev/null; do sleep 0.1; done
     runs=("$cache"/run.*/root/tmp/here)

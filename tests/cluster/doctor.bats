@@ -50,7 +50,8 @@ says() {
     says ok srun "speaks pmix" env SLURM_MPI_TYPE=pmix "$doctor" --only srun
     # a job whose launcher is told wrongly: every rank fails, or (Open MPI 5) is alone
     says FAIL mixed "" env LOCKSTEP_LAUNCHER=srun:none salloc --quiet -N 2 "$doctor" --only mixed
-    [[ $output == *"ends with"* || $output == *"is alone: "*"by jobs/launch with srun:none"*"> unset LOCKSTEP_LAUNCHER"* ]]
+    [[ $output == *"ends with"* ||
+        $output == *"is alone: "*"by jobs/launch with srun:none"*"> unset LOCKSTEP_LAUNCHER"* ]]
     says ok mixed "2 ranks" salloc --quiet -N 2 "$doctor" --only mixed
 }
 

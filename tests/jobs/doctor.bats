@@ -153,7 +153,12 @@ slots --ranks 5 ~ mpich ~ skip
 slots --ranks 5 ~ ompi4 SLURM_JOB_ID=7 ~ ok
 flags ~ ompi4 OMPI_MCA_rmaps_base_oversubscribe=1 ~ ok
 flags ~ ompi5 OMPI_MCA_rmaps_base_oversubscribe=1 ~ warn *without effect in Open MPI 5*PRTE_MCA_rmaps_default_mapping_policy=slot:oversubscribe*> unset OMPI_MCA_rmaps
-flags ~ ompi5 OMPI_MCA_btl_vader_backing_directory=/tmp ~ warn *OMPI_MCA_btl_sm_backing_directory
+flags ~ ompi5 OMPI_MCA_btl_vader_backing_directory=/tmp ~ ok
+flags ~ ompi5 OMPI_MCA_btl_vader_single_copy_mechanism=none ~ warn *OMPI_MCA_smsc=^cma
+flags ~ ompi5 OMPI_MCA_btl_vader_single_copy_mechanism=none OMPI_MCA_smsc=^cma ~ ok
+flags ~ ompi5 OMPI_MCA_oob_tcp_if_include=eth0 ~ warn *PRTE_MCA_prte_if_include
+flags ~ ompi5 OMPI_MCA_oob_tcp_if_include=eth0 PRTE_MCA_prte_if_include=eth0 ~ ok
+flags ~ ompi4 OMPI_MCA_oob_tcp_if_include=eth0 PRTE_MCA_prte_if_include=eth0 ~ ok
 flags ~ ompi4 PRTE_MCA_plm_ssh_agent=x ~ warn *OMPI_MCA_plm_rsh_agent
 flags ~ ompi5 HOME=$tmp/mca ~ warn *OMPI_MCA_rmaps_base_oversubscribe: without effect*mca-params.conf
 flags ~ ompi4 HOME=$tmp/mca ~ ok
@@ -168,6 +173,7 @@ mixed ~ ompi4 rows=alone ~ FAIL *each of 2 ranks is alone: built by *> mpirun.op
 mixed ~ ompi4 rows=alone links=mpich ~ FAIL *> mpiexec.mpich
 mixed ~ ompi4 rows=3 ~ FAIL *ends with 3: it broke
 mixed ~ ompi4 rows=124 ~ FAIL *of 2 ranks did not end within 30 s*> mpirun --mca btl self,vader
+mixed ~ ompi5 rows=124 ~ FAIL *of 2 ranks did not end within 30 s*> mpirun --mca btl self,sm ...
 mixed ~ mpich rows=124 ~ FAIL *> FI_TCP_IFACE=lo mpiexec
 mixed --hosts hosts ~ ompi4 rows=124 ~ FAIL *of 4 ranks on 2 hosts did not end*let all TCP ports through
 mixed ~ ompi4 rows=wrong ~ FAIL *a megabyte did not arrive
