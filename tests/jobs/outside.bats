@@ -183,11 +183,9 @@ noting_launch() {
     run -2 on_machine "$root/jobs/launch" --dry-run "no$title$c1"
     clean "$output"
     # one line of text, as JSON too
-    # shellcheck source=jobs/lib/outside.bash
-    . "$jobs/lib/outside.bash"
-    # shellcheck source=jobs/lib/json.bash
-    . "$jobs/lib/json.bash"
-    text=$(json_text "é \"a\" \\ $title$c1  ")
+    # shellcheck disable=SC2016
+    text=$(bash -c '. "$0/lib/outside.bash"; . "$0/lib/json.bash"; json_text "$1"' "$jobs" \
+        "é \"a\" \\ $title$c1  ")
     [ "$text" = '"é \"a\" \\  ]0;title  1m"' ]
 }
 
@@ -220,12 +218,12 @@ noting_launch() {
     run -0 --separate-stderr on_machine "$root/jobs/launch" --dry-run -n 2 ./direct
     [[ $output == *"mpirun -n 2 "* ]]
     # and the doctor sees a library that is gone
-    rm lib/libmpi.so*
+    rm lib/libdeep.so
     mkdir -p "$root/build/mpi/p2p"
-    cp direct "$root/build/mpi/p2p/hello"
+    cp indirect "$root/build/mpi/p2p/hello"
     real awk paste tr seq uniq cut mktemp rm find stat ls
     run -1 on_machine "$root/jobs/doctor" --only built
-    [[ $output == "FAIL  built"*"does not find libmpi.so.40"*"> module load"* ]]
+    [[ $output == "FAIL  built"*"does not find libdeep.so"*"> module load"* ]]
 }
 
 @test "a tool that is missing is named, by each script that needs it" {
@@ -304,6 +302,7 @@ same() { # COMMAND...: prints the same with a comma as with a point; sets output
 }
 
 @test "launch hands the caller's locale on to the program" {
+    # shellcheck disable=SC2016
     printf '#!/bin/sh\necho "$LC_ALL ${LC_NUMERIC-none} $LANG"\n' >"$root/build/local/thread/queue"
     run -0 --separate-stderr env -u LC_NUMERIC LC_ALL=C.UTF-8 LANG=C "$root/jobs/launch" queue
     [ "$output" = "C.UTF-8 none C" ]
