@@ -178,7 +178,7 @@ noting_launch() {
     run -1 on_machine "$root/jobs/doctor" out
     [[ $output == "FAIL  slots"*"not enough slots"* ]]
     clean "$output"
-    run -0 on_machine OMPI_MCA_x="$title$c1" "$root/jobs/launch" --dry-run scatter
+    run -0 on_machine OMPI_MCA_x="$title$c1" LOCKSTEP_LAUNCHER="x$title" "$root/jobs/launch" --dry-run scatter
     clean "$output"
     run -2 on_machine "$root/jobs/launch" --dry-run "no$title$c1"
     clean "$output"
