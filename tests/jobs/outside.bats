@@ -193,6 +193,7 @@ noting_launch() {
     command -v gcc >/dev/null || skip "gcc is missing: make deps run"
     machine ompi4
     ln -sf "$(command -v readelf)" "$bin/readelf"
+    script ldd "touch $BATS_TEST_TMPDIR/run"
     local name
     mkdir lib
     echo 'int MPI_Init(void) { return 0; }' >mpi.c

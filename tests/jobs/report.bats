@@ -239,7 +239,7 @@ wrong: 1 of 1 row not verified' ]
     cp "$folder/one.json" "$folder/"$'\e]0;t\a.json'
     for format in table csv json; do
         run -1 report --format $format "$folder"
-        [ "$(grep -c ' no regular file with a plain name: left out$' <<<"$output")" = 3 ]
+        [ "$(grep -c '^report: .*no regular file with a plain name: left out$' <<<"$output")" = 3 ]
         [ "$(grep -c 'link.json.*a ]0;t  b' <<<"$output")" = 1 ]
         run -1 env LC_ALL=C grep -aP '[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]' <<<"$output"
     done
