@@ -14,7 +14,7 @@ setup() {
     cp -r "$jobs"/{doctor,checks,report,simulate,submit,platforms} "$root/jobs/"
     program mpi/collective/scatter local/thread/queue hybrid/stencil/stencil
     cd "$BATS_TEST_TMPDIR" || return
-    evil="a[\$(touch $BATS_TEST_TMPDIR/run)]"
+    evil="a[\$(:>$BATS_TEST_TMPDIR/run)]" # touch is not on every machine here
 }
 
 teardown() {
@@ -193,7 +193,7 @@ noting_launch() {
     command -v gcc >/dev/null || skip "gcc is missing: make deps run"
     machine ompi4
     ln -sf "$(command -v readelf)" "$bin/readelf"
-    script ldd "touch $BATS_TEST_TMPDIR/run"
+    script ldd ": >$BATS_TEST_TMPDIR/run"
     local name
     mkdir lib
     echo 'int MPI_Init(void) { return 0; }' >mpi.c
@@ -207,7 +207,7 @@ noting_launch() {
     gcc -o indirect main2.c -Llib -ldeep -Wl,--as-needed -Wl,-rpath-link,lib -Wl,-rpath,"$PWD/lib" \
         -Wl,--disable-new-dtags
     # a loader of its own, which is what ldd may start
-    printf '#!/bin/sh\ntouch %s/run\n' "$BATS_TEST_TMPDIR" >loader
+    printf '#!/bin/sh\n: >%s/run\n' "$BATS_TEST_TMPDIR" >loader
     chmod +x loader
     gcc -o trap main.c -Llib -lmpi -Wl,-rpath,"$PWD/lib" -Wl,--dynamic-linker="$PWD/loader"
     for name in direct indirect trap; do
