@@ -311,6 +311,31 @@ same() { # COMMAND...: prints the same with a comma as with a point; sets output
     [ "$output" = " C.UTF-8 C" ]
 }
 
+@test "every script comes in through the door" {
+    local file
+    cd "$BATS_TEST_DIRNAME/../.."
+    for file in jobs/{launch,doctor,submit,report,simulate} jobs/lib/cells.bash tests/bench/*; do
+        [[ $file != *.c ]] || continue
+        grep -qE '^\. .*(outside|ratios)\.bash"?$' "$file" || { echo "$file does not" && return 1; }
+    done
+    # all others in jobs/ are bind, and job scripts that call launch or source cells.bash
+    for file in jobs/*.sh; do
+        [[ $file != */site*.sh ]] || continue
+        # shellcheck disable=SC2016
+        grep -qE '^(exec )?"\$jobs/launch"|^\. "\$jobs/lib/cells.bash"' "$file" ||
+            { echo "$file does not" && return 1; }
+    done
+}
+
+@test "nodes: the names that the controller gives" {
+    noting_launch
+    machine SLURM_JOB_ID=7 SLURM_JOB_NODELIST=x
+    real awk cat date grep mkdir paste rm sort tail tr
+    script scontrol 'echo "a/../b"'
+    run -2 on_machine "$root/jobs/nodes.sh" f
+    [[ $output == "nodes: a/../b is no name of a node" ]]
+}
+
 # ---- simulate
 
 @test "simulate: no name or argument reaches gnuplot, smpirun or a pattern as more than text" {
