@@ -62,6 +62,8 @@
  * Test(2): --restart
  * Test(2): --variant all --checkpoint /tmp/field
  * Test(2): --checkpoint hybrid/stencil/stencil.c --restart
+ * Test(77): -n 2 -t 1 --n 4000000
+ * Test(77): -n 1 -t 1 --n 1073741824 --steps 0
  * Test(2): --checkpoint /nonexistent/field
  * Test(2): --checkpoint /dev/null
  * Test(2): --checkpoint same.png --image same.png
@@ -82,9 +84,11 @@
 #include "hybrid/lib/picture.h"
 #include "hybrid/lib/plane.h"
 #include "hybrid/lib/roof.h"
+#include "hybrid/lib/room.h"
 #include "local/lib/clock.h"
 #include "local/lib/file.h"
 #include "local/lib/image.h"
+#include "local/lib/size.h"
 #include "mpi/lib/stall.h"
 #include "mpi/lib/timing.h"
 
@@ -639,6 +643,10 @@ static enum status open_planes(struct world *w, struct planes *planes)
             planes->has_window = planes->has_window || variants[i].window;
             planes->has_plain = planes->has_plain || !variants[i].window;
         }
+    const size_t fields = 2 * (size_t)(planes->has_window + planes->has_plain); /* now and next */
+    const size_t points = opt.n * opt.n / (size_t)w->size;
+    if (room_for(w, size_product(fields * sizeof(double), points), 0) != PASS)
+        return UNABLE;
     if (planes->has_window && plane_open(&planes->window, w, opt.n, opt.radius, opt.node_ranks,
                                          error, sizeof error)) {
         if (w->rank == 0)
