@@ -21,6 +21,15 @@ teardown_file() {
     session_stop
 }
 
+# until_there FILE: for a minute at most
+until_there() {
+    for _ in $(seq 600); do
+        [ ! -e "$1" ] || return 0
+        sleep 0.1
+    done
+    return 1
+}
+
 # wrong SENTENCE COMMAND...: run in the session it ends with 1, and says so
 wrong() {
     local sentence=$1
@@ -58,8 +67,10 @@ pasted() {
 }
 
 @test "mpirun: two jobs on the same core" {
-    in_session mpirun -n 1 --bind-to core sh -c 'while :; do :; done' busy-job 3>&- &
-    sleep 2
+    local up=$BATS_TEST_TMPDIR/up
+    # shellcheck disable=SC2016  # expanded inside
+    in_session mpirun -n 1 --bind-to core sh -c ': >"$1"; while :; do :; done' busy-job "$up" 3>&- &
+    until_there "$up"
     wrong "other jobs run on cores of this one: sh (process " mpirun -n 1 --bind-to core "$affinity"
     pasted ""
     in_session pkill -f busy-job
@@ -75,14 +86,14 @@ pasted() {
 @test "srun: two steps on the same core" {
     # shellcheck disable=SC2016  # expanded inside
     wrong "other jobs run on cores of this one: sh (process " salloc -Q -n 2 bash -c '
-        srun --exact -n 1 -c 1 --cpu-bind=cores sh -c "while :; do :; done" "busy-$$" &
-        sleep 2
+        srun --exact -n 1 -c 1 --cpu-bind=cores sh -c ": >\"\$1\"; while :; do :; done" "busy-$$" "$1" &
+        for _ in $(seq 600); do [ ! -e "$1" ] || break; sleep 0.1; done
         output=$(srun --overlap -n 1 -c 1 --cpu-bind=map_cpu:0 "$0") status=$?
         echo "$output"
         echo "--- the cure ---"
         bash -c "$(sed -n "s/^#   cure, under Slurm: //p" <<<"$output")"
         pkill -f "busy-$$"
         wait
-        exit $status' "$affinity"
+        exit $status' "$affinity" "$BATS_TEST_TMPDIR/up"
     [[ ${output#*--- the cure ---} == *$'\n'"PASS: "* ]]
 }
