@@ -38,6 +38,7 @@
  * Test(2): -n 1 --plan --topology "core:two"
  * Test(2): -n 1 --plan --topology "core:2 pu:1" --granted 7
  * Test(2): -n 1 --threads 0
+ * Test(2): -n 2 -t 1 --draw /nonexistent/place.svg
  * Test(2): -n 1 --plan --ranks 2147483647
  * Test(2): -n 1 --plan --threads 2147483647
  * Test(2): -n 1 --plan --ranks 4096 --threads 5
@@ -58,6 +59,7 @@
 #include "hybrid/lib/draw.h"
 #include "hybrid/lib/granted.h"
 #include "hybrid/lib/survey.h"
+#include "local/lib/file.h"
 #include "local/lib/size.h"
 #include "local/lib/team.h"
 #include "mpi/lib/verify.h"
@@ -556,6 +558,12 @@ int main(int argc, char **argv)
     if (status == PASS && opt.plan && opt.ranks * opt.threads > SEATS_MOST)
         status = world_usage(&w, "--ranks %d --threads %d: more than %d threads in all: give less",
                              opt.ranks, opt.threads, SEATS_MOST);
+    if (status == PASS && opt.draw) { /* told before the ranks are looked at */
+        const bool can = w.rank > 0 || file_writable(opt.draw) == 0;
+        if (!can)
+            program_error("--draw %s: %s: name a file that can be written", opt.draw, strerror(errno));
+        status = world_agree(&w, can ? PASS : USAGE);
+    }
     if (status == PASS && !opt.plan && (opt.topology || opt.granted))
         status = world_usage(&w, "--topology and --granted: together with --plan");
     if (status == PASS)
