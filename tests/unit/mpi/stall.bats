@@ -109,6 +109,13 @@ END
     none_left
 }
 
+@test "no rank runs on when the first one has ended" {
+    stuck 4 --pattern awake
+    # shellcheck disable=SC2154 # set by run
+    [[ $stderr != *"ran on"* ]]
+    none_left
+}
+
 @test "what was printed before is not lost" {
     stuck 2 --pattern ring
     grep -q 'printed by rank 0 before' <<<"$output"
