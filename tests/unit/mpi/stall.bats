@@ -10,7 +10,8 @@ setup() {
     [ -x "$program" ] || skip "$program was not built"
 }
 
-# stuck RANKS ARGS...: what it says, times and host names left out, is in $said.
+# stuck RANKS ARGS...: what it says, times and host names left out, is in $said. A rank that computes
+# on a busy machine may owe an answer at that moment, which one that is stuck cannot.
 stuck() {
     local ranks=$1
     shift
@@ -19,7 +20,8 @@ stuck() {
     run --separate-stderr timeout 60 jobs/launch -n "$ranks" "$BATS_TEST_TMPDIR/stall" "$@"
     # shellcheck disable=SC2154 # set by run
     said=$(sed -nE '/^(stalled|rank|cycle|no cycle)/ {
-        s/^(rank [0-9]+) \([^)]*\)/\1/; /^rank/ s/[0-9]+\.[0-9] s/T s/; p }' <<<"$stderr")
+        s/^(rank [0-9]+) \([^)]*\)/\1/; /^rank/ s/[0-9]+\.[0-9] s/T s/
+        s/no answer for T s/computing, for T s/; p }' <<<"$stderr")
     printf '%s\n' "$stderr"
     [ "$status" = 3 ]
 }
