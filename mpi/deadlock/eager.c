@@ -42,7 +42,7 @@ static struct {
     int partner;
     size_t trips, seed;
     const char *fault;
-} opt = { { 0, 1 << 20 }, -1, 3, 0, NULL };
+} opt = { { 0, 1 << 20 }, -1, 1, 0, NULL };
 
 static const struct arg options[] = {
     { "bytes", ARG_RANGE, &opt.bytes, "the limit is looked for between these sizes" },
