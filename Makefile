@@ -141,7 +141,7 @@ simulate:
 tests  := $(sort $(programs:%=%.c) $(units:%=%.c) \
           $(wildcard tests/*.bats tests/jobs/*.bats tests/docs/*.bats tests/unit/*/*.bats tests/cluster/*.bats))
 slow   := $(filter tests/cluster/% tests/docs/% $(addprefix tests/,add_program.bats install.bats \
-          sanitizers.bats simulate.bats stencil.bats),$(tests))
+          jobs/outside.bats sanitizers.bats simulate.bats stencil.bats),$(tests))
 named   = $(sort $(foreach t,$(TEST),$(or $(filter $(t:/=)%,$(tests)),$(error TEST=$(t): no such test))))
 check:     chosen = $(if $(TEST),$(named),$(filter-out $(slow),$(tests)))
 check-all: chosen = $(if $(TEST),$(named),$(tests))

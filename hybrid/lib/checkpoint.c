@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct header {
@@ -238,6 +239,16 @@ int checkpoint_write(const struct plane *p, const char *path, char *error, size_
 
 /* ---- Reading ---- */
 
+static void judge_name(const char *path, char *error, size_t error_size)
+{
+    struct stat about;
+
+    if (stat(path, &about))
+        snprintf(error, error_size, "%s: %s: name a checkpoint", path, strerror(errno));
+    else if (!S_ISREG(about.st_mode))
+        snprintf(error, error_size, "%s: not a checkpoint of this program: name one", path);
+}
+
 /* Whether rank 0's header is one, and of the field that is asked for. */
 static void judge(const struct header *header, MPI_Offset length, const struct plane *p,
                   enum plane_form form, uint64_t seed, const char *path, char *error,
@@ -293,6 +304,12 @@ int checkpoint_read(struct plane *p, struct place *place, const char *path, enum
     char *const name = share_name(w, path);
 
     error[0] = '\0';
+    if (w->rank == 0) /* MPI_File_open() would wait for the writer of a FIFO */
+        judge_name(path, error, error_size);
+    if (agree(w, error, error_size)) {
+        free(name);
+        return -1;
+    }
     if (p->comm != MPI_COMM_NULL)
         went_well(MPI_File_open(p->comm, name, MPI_MODE_RDONLY, MPI_INFO_NULL, &file), "opening",
                   path, error, error_size);

@@ -2,6 +2,7 @@
 #include "hybrid/lib/plan.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,12 +10,32 @@
 
 /* ---- Threads on cores: how many can have one of their own ---- */
 
+/* From the first to the last PU of a set. Two that do not overlap tell at once, without a look at
+ * sets of thousands of PUs, that these have none in common. */
+struct span {
+    int first, last;
+};
+
 struct cores {
     hwloc_obj_t *objects;
+    struct span *spans;
     int count;
     int *owners; /* thread, counted over all ranks; -1: nobody */
     bool *visited;
 };
+
+static struct span span_of(hwloc_const_bitmap_t set)
+{
+    const int last = hwloc_bitmap_last(set); /* -1: has no end */
+
+    return (struct span){ hwloc_bitmap_first(set), last < 0 ? INT_MAX : last };
+}
+
+static bool meets(const struct cores *cores, int i, struct span span, hwloc_const_bitmap_t set)
+{
+    return cores->spans[i].first <= span.last && span.first <= cores->spans[i].last &&
+           hwloc_bitmap_intersects(cores->objects[i]->cpuset, set);
+}
 
 static int open_cores(hwloc_topology_t topology, struct cores *cores)
 {
@@ -23,13 +44,16 @@ static int open_cores(hwloc_topology_t topology, struct cores *cores)
     const size_t most = (size_t)hwloc_get_nbobjs_by_type(topology, type);
     hwloc_obj_t object = NULL;
 
-    *cores = (struct cores){ calloc(most, sizeof *cores->objects), 0,
+    *cores = (struct cores){ calloc(most, sizeof *cores->objects),
+                             calloc(most, sizeof *cores->spans), 0,
                              calloc(most, sizeof *cores->owners),
                              calloc(most, sizeof *cores->visited) };
-    if (!cores->objects || !cores->owners || !cores->visited)
+    if (!cores->objects || !cores->spans || !cores->owners || !cores->visited)
         return -1;
-    while ((object = hwloc_get_next_obj_by_type(topology, type, object)))
+    while ((object = hwloc_get_next_obj_by_type(topology, type, object))) {
+        cores->spans[cores->count] = span_of(object->cpuset);
         cores->objects[cores->count++] = object;
+    }
     return 0;
 }
 
@@ -37,6 +61,7 @@ static void close_cores(struct cores *cores)
 {
     free(cores->visited);
     free(cores->owners);
+    free(cores->spans);
     free(cores->objects);
 }
 
@@ -46,26 +71,23 @@ struct crowd {
     struct cores *cores;
     hwloc_const_bitmap_t anywhere; /* NULL: their masks */
     int from, end;
+    const hwloc_const_bitmap_t *masks; /* of the threads of all ranks, one after another */
+    int first;                         /* thread of rank `from` */
 };
 
 static hwloc_const_bitmap_t mask_of(const struct crowd *c, int thread)
 {
-    int rank = c->from;
-
-    if (c->anywhere)
-        return c->anywhere;
-    while (thread >= c->layout->threads[rank])
-        thread -= c->layout->threads[rank++];
-    return c->layout->masks[rank][thread];
+    return c->anywhere ? c->anywhere : c->masks[c->first + thread];
 }
 
 /* Finds a core for the thread, also by moving others (Kuhn's algorithm). */
 static bool seat(const struct crowd *c, int thread)
 {
     const hwloc_const_bitmap_t mask = mask_of(c, thread);
+    const struct span span = span_of(mask);
 
     for (int i = 0; i < c->cores->count; i++) {
-        if (c->cores->visited[i] || !hwloc_bitmap_intersects(c->cores->objects[i]->cpuset, mask))
+        if (c->cores->visited[i] || !meets(c->cores, i, span, mask))
             continue;
         c->cores->visited[i] = true;
         if (c->cores->owners[i] < 0 || seat(c, c->cores->owners[i])) {
@@ -138,6 +160,12 @@ static void find(struct list *list, enum severity severity, enum remedy remedy, 
     va_end(arguments);
 }
 
+/* Of findings that are wrong. */
+static bool is_full(const struct list *list)
+{
+    return list->count == list->most && list->findings[list->count - 1].severity == WRONG;
+}
+
 static const char *plural(int count)
 {
     return count == 1 ? "" : "s";
@@ -185,6 +213,7 @@ static int judge_rank(const struct layout *layout, const struct cores *cores, st
 {
     const char *where = "";
 
+    alone->first += rank > 0 ? layout->threads[rank - 1] : 0;
     alone->from = rank;
     alone->end = rank + 1;
     const int lacking = layout->threads[rank] - count_seated(alone);
@@ -209,32 +238,55 @@ static int judge_rank(const struct layout *layout, const struct cores *cores, st
     return lacking;
 }
 
-/* Two ranks that each have cores enough, but not together. */
-static void judge_pair(const struct layout *layout, const struct cores *cores, int a, int b,
-                       struct sets *sets, struct list *list)
+/* The cores, by their place in `cores`, that some thread of the rank may use. */
+static void cores_of(const struct layout *layout, const struct cores *cores, int rank,
+                     hwloc_bitmap_t masks, hwloc_bitmap_t set)
 {
-    hwloc_bitmap_zero(sets->masks);
-    for (int i = 0; i < cores->count; i++) {
-        bool of_a = false, of_b = false;
-        for (int t = 0; t < layout->threads[a]; t++)
-            of_a |= hwloc_bitmap_intersects(cores->objects[i]->cpuset, layout->masks[a][t]);
-        for (int t = 0; t < layout->threads[b]; t++)
-            of_b |= hwloc_bitmap_intersects(cores->objects[i]->cpuset, layout->masks[b][t]);
-        if (of_a && of_b)
-            hwloc_bitmap_set(sets->masks, cores->objects[i]->logical_index);
-    }
-    if (hwloc_bitmap_iszero(sets->masks))
-        return;
+    hwloc_bitmap_zero(masks);
+    for (int t = 0; t < layout->threads[rank]; t++)
+        hwloc_bitmap_or(masks, masks, layout->masks[rank][t]);
+    const struct span span = span_of(masks);
+    for (int i = 0; i < cores->count; i++)
+        if (meets(cores, i, span, masks))
+            hwloc_bitmap_set(set, cores->objects[i]->logical_index);
+}
+
+/* Ranks that each have cores enough, but not together. Returns 0, or -1 without memory. */
+static int judge_pairs(const struct layout *layout, const struct cores *cores, struct sets *sets,
+                       struct list *list)
+{
     const int idle = idle_cores(cores, sets->allowed), beyond = idle_cores(cores, sets->askable);
-    const int shared = hwloc_bitmap_weight(sets->masks);
+    const int ranks = idle + beyond > 0 ? layout->ranks : 0;
+    hwloc_bitmap_t *const of = calloc((size_t)ranks + 1, sizeof *of);
+    bool has_room = of;
     char list_of_cores[64];
 
-    hwloc_bitmap_list_snprintf(list_of_cores, sizeof list_of_cores, sets->masks);
-    if (idle + beyond > 0)
-        find(list, WRONG, idle ? REMEDY_LAUNCHER : REMEDY_CPUS, "ranks %d and %d share core%s %s, "
-             "while %d core%s of this node%s %s idle", layout->numbers[a], layout->numbers[b],
-             plural(shared), list_of_cores, idle ? idle : beyond, plural(idle ? idle : beyond),
-             idle ? "" : ", which the job did not ask for,", (idle ? idle : beyond) == 1 ? "is" : "are");
+    for (int r = 0; r < ranks && has_room; r++) {
+        of[r] = hwloc_bitmap_alloc();
+        has_room = of[r];
+        if (has_room)
+            cores_of(layout, cores, r, sets->masks, of[r]);
+    }
+    for (int a = 0; a < ranks && has_room; a++)
+        for (int b = a + 1; b < ranks; b++) {
+            if (!hwloc_bitmap_intersects(of[a], of[b]))
+                continue;
+            if (is_full(list)) { /* thousands of ranks have millions of pairs */
+                list->left_out++;
+                continue;
+            }
+            hwloc_bitmap_and(sets->masks, of[a], of[b]);
+            hwloc_bitmap_list_snprintf(list_of_cores, sizeof list_of_cores, sets->masks);
+            find(list, WRONG, idle ? REMEDY_LAUNCHER : REMEDY_CPUS, "ranks %d and %d share core%s "
+                 "%s, while %d core%s of this node%s %s idle", layout->numbers[a],
+                 layout->numbers[b], plural(hwloc_bitmap_weight(sets->masks)), list_of_cores,
+                 idle ? idle : beyond, plural(idle ? idle : beyond),
+                 idle ? "" : ", which the job did not ask for,", (idle ? idle : beyond) == 1 ? "is" : "are");
+        }
+    for (int r = 0; r < ranks && of; r++)
+        hwloc_bitmap_free(of[r]);
+    free(of);
+    return has_room ? 0 : -1;
 }
 
 /* NUMA nodes with CPUs that a set touches. */
@@ -282,10 +334,10 @@ static void judge_nodes(const struct layout *layout, const struct plan *plan, st
 }
 
 static int judge(const struct layout *layout, struct cores *cores, struct cores *own,
-                 struct sets *sets, struct list *list)
+                 const hwloc_const_bitmap_t *masks, struct sets *sets, struct list *list)
 {
-    struct crowd all = { layout, cores, NULL, 0, layout->ranks };
-    struct crowd alone = { layout, own, NULL, 0, 0 };
+    struct crowd all = { layout, cores, NULL, 0, layout->ranks, masks, 0 };
+    struct crowd alone = { layout, own, NULL, 0, 0, masks, 0 };
     struct plan_request request = { layout->topology, layout->ranks,
                                     (const hwloc_const_bitmap_t *)layout->granted, layout->threads,
                                     PLAN_BALANCED, PLAN_ALL };
@@ -302,9 +354,8 @@ static int judge(const struct layout *layout, struct cores *cores, struct cores 
     }
     for (int r = 0; r < layout->ranks && lacking > 0; r++)
         lacking -= judge_rank(layout, cores, &alone, r, sets, list);
-    for (int a = 0; a < layout->ranks && lacking > 0; a++)
-        for (int b = a + 1; b < layout->ranks; b++)
-            judge_pair(layout, cores, a, b, sets, list);
+    if (lacking > 0 && judge_pairs(layout, cores, sets, list))
+        return -1;
     if (plan_make(&request, &plan, NULL) == 0) {
         judge_nodes(layout, &plan, sets, list);
         plan_free(&plan);
@@ -314,23 +365,38 @@ static int judge(const struct layout *layout, struct cores *cores, struct cores 
     return 0;
 }
 
+/* The masks of all threads in a row, which the caller frees; NULL without memory. */
+static hwloc_const_bitmap_t *all_masks(const struct layout *layout)
+{
+    const size_t threads = (size_t)count_threads(layout, 0, layout->ranks);
+    hwloc_const_bitmap_t *const masks = calloc(threads + 1, sizeof *masks);
+    size_t count = 0;
+
+    for (int r = 0; r < layout->ranks && masks; r++)
+        for (int t = 0; t < layout->threads[r]; t++)
+            masks[count++] = layout->masks[r][t];
+    return masks;
+}
+
 int judge_layout(const struct layout *layout, struct finding *findings, int most)
 {
     struct list list = { findings, 0, most, 0 };
-    struct cores cores, own = { 0 };
+    struct cores cores = { 0 }, own = { 0 };
     const hwloc_const_bitmap_t allowed = hwloc_topology_get_allowed_cpuset(layout->topology);
     struct sets sets = {
         hwloc_bitmap_alloc(), allowed,
         layout->is_scheduled ? hwloc_topology_get_topology_cpuset(layout->topology) : allowed,
     };
+    hwloc_const_bitmap_t *const masks = all_masks(layout);
     int status = -1;
 
-    if (open_cores(layout->topology, &cores) == 0 && open_cores(layout->topology, &own) == 0 &&
+    if (masks && open_cores(layout->topology, &cores) == 0 && open_cores(layout->topology, &own) == 0 &&
         sets.masks)
-        status = judge(layout, &cores, &own, &sets, &list);
+        status = judge(layout, &cores, &own, masks, &sets, &list);
     close_cores(&own);
     close_cores(&cores);
     hwloc_bitmap_free(sets.masks);
+    free(masks);
     if (status == 0 && list.left_out > 0)
         snprintf(findings[list.count - 1].text, sizeof findings[list.count - 1].text,
                  "and %d more findings", list.left_out + 1);

@@ -1,5 +1,6 @@
 #include "hybrid/lib/place.h"
 #include "hybrid/lib/granted.h"
+#include "local/lib/team.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -152,12 +153,28 @@ static void share_plan(struct place *place, const struct world *w, const char *p
     close_table(&table);
 }
 
+static void rest(void *arg, size_t worker)
+{
+    (void)arg;
+    (void)worker;
+}
+
+/* Whether the system gives so many threads, the calling one among them: where it does not, OpenMP's
+ * runtime ends the process with a line of its own. */
+static void try_threads(const struct world *w, int threads)
+{
+    if (threads > 1 && team_run((size_t)threads - 1, rest, NULL))
+        world_abort(w, UNABLE, "%d threads cannot be started: %s: give fewer --threads, or a larger "
+                    "limit (ulimit -u)", threads, strerror(errno));
+}
+
 void place_open(struct place *place, const struct world *w, int threads, const char *policy)
 {
     static atomic_uint generations;
 
     *place = (struct place){ .threads = threads, .granted = new_set(w), .kernel = &real_kernel,
                              .generation = atomic_fetch_add(&generations, 1) + 1 };
+    try_threads(w, threads);
     int known = granted_cpus(place->granted) == 0, all_known;
     MPI_Allreduce(&known, &all_known, 1, MPI_INT, MPI_MIN, w->node_comm);
     if (arg_is(policy, "none"))

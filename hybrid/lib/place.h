@@ -26,6 +26,11 @@
 /* The names of the policies and "none", as an ARG_CHOICE has them: what --place takes. */
 #define PLACE_CHOICES "balanced|compact|spread|numa|none"
 
+/* What --threads takes, beyond any node: no process has many more threads. */
+#define PLACE_THREADS_MOST 4096
+#define PLACE_THREADS_ARG(threads)                                                                 \
+    { "threads", ARG_INT, threads, "threads of each rank", .min = 1, .max = PLACE_THREADS_MOST }
+
 /* How masks are set and read: the system, or a machine that one does not have, in tests. */
 struct place_kernel {
     int (*get)(hwloc_bitmap_t set);
@@ -46,7 +51,8 @@ struct place {
  * Collective over w->node_comm. Plans `threads` threads for this rank by `policy` (one of
  * PLACE_CHOICES). Where there are more threads than CPUs, or this system cannot bind, nothing is
  * bound: place->applied is false, on all ranks of the node alike, and place->reason says why. Ranks
- * may differ in `threads`. An error of memory ends the job. place_close() frees, and gives the
+ * may differ in `threads`. An error of memory, or a system that does not give so many threads, ends
+ * the job. place_close() frees, and gives the
  * calling thread what was granted to the rank.
  */
 void place_open(struct place *place, const struct world *w, int threads, const char *policy);

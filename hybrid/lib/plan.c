@@ -189,9 +189,14 @@ static int cut(const struct group *g, const struct sizes *sizes)
     if (bests && inside) {
         for (int i = 1; i < g->count; i++)
             inside[i] = inside[i - 1] + border_cost(g, i);
-        for (int k = 0; k <= g->ranks_count; k++)
+        for (int k = 0, from = 0, to = 0; k <= g->ranks_count; k++) {
+            from += k > 0 ? sizes->least[k - 1] : 0; /* where k slices can end, without gaps */
+            to += k > 0 ? sizes->least[k - 1] + sizes->may_have_more[k - 1] : 0;
             for (int i = 0; i <= g->count; i++)
-                bests[k * width + i] = best_cut(g, sizes, bests, inside, k, i);
+                bests[k * width + i] = i >= from && (i <= to || sizes->with_gaps)
+                                           ? best_cut(g, sizes, bests, inside, k, i)
+                                           : (struct best){ LLONG_MAX, 0 };
+        }
         for (int k = g->ranks_count, i = g->count; k > 0;) {
             const int slice = bests[k * width + i].slice;
             for (int end = i; i > end - slice; i--)
@@ -630,9 +635,12 @@ static int share_all(const struct plan_request *request, const struct machine *m
     struct group group = { machine->cores, work->numbers, 0, work->ranks, 0, request->threads, shares };
     int status = 0;
 
-    for (int a = 0; a < request->ranks; a++)
-        for (int b = 0; b < request->ranks && !work->tangled[a]; b++)
+    for (int a = 0; a < request->ranks; a++) {
+        const bool as_before = a > 0 && hwloc_bitmap_isequal(usable[a], usable[a - 1]);
+        work->tangled[a] = as_before && work->tangled[a - 1];
+        for (int b = 0; b < request->ranks && !as_before && !work->tangled[a]; b++)
             work->tangled[a] = is_tangled(machine, usable, a, b);
+    }
     for (int r = 0; r < request->ranks; r++)
         if (work->tangled[r])
             group.ranks[group.ranks_count++] = r;

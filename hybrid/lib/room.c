@@ -1,5 +1,6 @@
 #include "hybrid/lib/room.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
@@ -20,10 +21,20 @@ static uint64_t free_bytes(const char *folder)
     return statvfs(folder, &system) ? UINT64_MAX : (uint64_t)system.f_frsize * system.f_bavail;
 }
 
+/* What can be had without the system ending a process for it; all there is, where that is not known. */
 static uint64_t memory_bytes(void)
 {
     const long pages = sysconf(_SC_PHYS_PAGES), bytes = sysconf(_SC_PAGESIZE);
+    FILE *const file = fopen("/proc/meminfo", "r");
+    unsigned long long available_kib = 0;
+    char line[128];
 
+    while (file && fgets(line, sizeof line, file))
+        sscanf(line, "MemAvailable: %llu", &available_kib);
+    if (file)
+        fclose(file);
+    if (available_kib > 0)
+        return available_kib * 1024;
     return pages < 0 || bytes < 0 ? UINT64_MAX : (uint64_t)pages * (uint64_t)bytes;
 }
 
@@ -34,8 +45,8 @@ static enum status look(const struct world *w, double own, uint64_t window)
     const uint64_t room = w->node_size > 1 ? free_bytes(window_folder()) : UINT64_MAX;
 
     if (own + (double)window > (double)memory) {
-        program_error("rank %d: %.0f MB are wanted of its node, which has %.0f MB of memory: give "
-                      "a smaller size", w->rank, 1e-6 * (own + (double)window),
+        program_error("rank %d: %.0f MB are wanted of its node, where %.0f MB of memory are free: "
+                      "give a smaller size", w->rank, 1e-6 * (own + (double)window),
                       1e-6 * (double)memory);
         return UNABLE;
     }

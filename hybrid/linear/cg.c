@@ -75,7 +75,7 @@ static const struct arg options[] = {
     { "renew", ARG_SIZE, &opt.renew, "pipelined: steps after which residuals are computed anew",
       .min = 1 },
     { "reproducible", ARG_FLAG, &opt.reproducible, "the same bits on any number of ranks and threads" },
-    { "threads", ARG_INT, &opt.threads, "threads of each rank" },
+    PLACE_THREADS_ARG(&opt.threads),
     { "place", ARG_CHOICE, &opt.place, "where they run", .choices = PLACE_CHOICES },
     { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose", .choices = "stale" },
     TIMING_ARGS(&opt.timing),
@@ -590,8 +590,6 @@ int main(int argc, char **argv)
     enum status status = world_open(&w, argc, argv, MPI_THREAD_FUNNELED, opt.threads, options);
     char *end = NULL;
     const double tolerance = strtod(opt.tolerance, &end);
-    if (status == PASS && opt.threads < 1)
-        status = world_usage(&w, "--threads %d: at least 1", opt.threads);
     if (status == PASS && opt.n > most_n)
         status = world_usage(&w, "--n %zu: at most %zu, or the solution is not exact", opt.n, most_n);
     if (status == PASS && (*end || !(tolerance > 0) || !(tolerance < 1)))

@@ -66,7 +66,7 @@ static const struct arg options[] = {
     { "panel", ARG_SIZE, &opt.panel, "columns of A that are broadcast at a time", .min = 1 },
     { "variant", ARG_CHOICE, &opt.variant, "when panels travel", .choices = "blocking|overlap|all" },
     { "kernel", ARG_CHOICE, &opt.kernel, "who multiplies the pieces", .choices = "blas|openmp" },
-    { "threads", ARG_INT, &opt.threads, "threads of each rank" },
+    PLACE_THREADS_ARG(&opt.threads),
     { "place", ARG_CHOICE, &opt.place, "where they run", .choices = PLACE_CHOICES },
     { "seed", ARG_SIZE, &opt.seed, "of the random matrices" },
     { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose", .choices = "border" },
@@ -520,8 +520,6 @@ int main(int argc, char **argv)
 
     opt.threads = omp_get_max_threads();
     enum status status = world_open(&w, argc, argv, MPI_THREAD_FUNNELED, opt.threads, options);
-    if (status == PASS && opt.threads < 1)
-        status = world_usage(&w, "--threads %d: at least 1", opt.threads);
     if (status == PASS && opt.n > most_n)
         status = world_usage(&w, "--n %zu: at most %zu", opt.n, most_n);
     if (status == PASS)

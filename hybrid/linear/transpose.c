@@ -65,7 +65,7 @@ static const struct arg options[] = {
     { "n", ARG_SIZE, &opt.n, "rows, and columns, of the matrices" },
     { "variant", ARG_CHOICE, &opt.variant, "how blocks travel",
       .choices = "alltoall|pairwise|shared|all" },
-    { "threads", ARG_INT, &opt.threads, "threads of each rank" },
+    PLACE_THREADS_ARG(&opt.threads),
     { "place", ARG_CHOICE, &opt.place, "where they run", .choices = PLACE_CHOICES },
     { "roofline", ARG_FLAG, &opt.roofline, "measure what memory can give, and compare" },
     { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose", .choices = "no_wait" },
@@ -454,8 +454,6 @@ int main(int argc, char **argv)
     opt.threads = omp_get_max_threads();
     enum status status = world_open(&w, argc, argv, MPI_THREAD_FUNNELED, opt.threads, options);
     const uint64_t rows = opt.n / (uint64_t)w.size + 1;
-    if (status == PASS && opt.threads < 1)
-        status = world_usage(&w, "--threads %d: at least 1", opt.threads);
     if (status == PASS && (opt.n > UINT32_MAX || rows * opt.n > INT_MAX)) {
         if (w.rank == 0)
             program_error("--n %zu: a rank's part has more elements than MPI can count: start more "

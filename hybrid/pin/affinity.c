@@ -38,7 +38,16 @@
  * Test(2): -n 1 --plan --topology "core:two"
  * Test(2): -n 1 --plan --topology "core:2 pu:1" --granted 7
  * Test(2): -n 1 --threads 0
+ * Test(2): -n 2 -t 1 --draw /nonexistent/place.svg
+ * Test(2): -n 1 --plan --ranks 2147483647
+ * Test(2): -n 1 --plan --threads 2147483647
+ * Test(2): -n 1 --plan --ranks 4096 --threads 5
+ * Test(2): -n 1 --plan --topology "pack:64 numa:4 core:64 pu:4"
+ * Test(2): -n 1 --plan --topology "core:2 pu:1" --granted 0-4294967295
+ * Test:    -n 1 --plan --topology "pack:16 numa:4 core:64 pu:4" --ranks 4096 --threads 4
+ * Test(1): -n 1 --plan --topology "pack:4 core:64 pu:1" --granted 0 --ranks 1024 --threads 4
  */
+#include <ctype.h>
 #include <errno.h>
 #include <hwloc.h>
 #include <omp.h>
@@ -50,6 +59,8 @@
 #include "hybrid/lib/draw.h"
 #include "hybrid/lib/granted.h"
 #include "hybrid/lib/survey.h"
+#include "local/lib/file.h"
+#include "local/lib/size.h"
 #include "local/lib/team.h"
 #include "mpi/lib/verify.h"
 #include "mpi/lib/world.h"
@@ -61,7 +72,7 @@ static struct {
 } opt = { .ranks = 1, .place = "none", .variant = "openmp", .kind = "all" };
 
 static const struct arg options[] = {
-    { "threads", ARG_INT, &opt.threads, "threads of each rank" },
+    PLACE_THREADS_ARG(&opt.threads),
     { "place", ARG_CHOICE, &opt.place, "bind the threads first", .choices = PLACE_CHOICES },
     { "variant", ARG_CHOICE, &opt.variant, "whose threads", .choices = "openmp|pthreads" },
     { "allow-share", ARG_FLAG, &opt.allow_share, "threads that share a core are what you want" },
@@ -70,9 +81,10 @@ static const struct arg options[] = {
     { "draw", ARG_FILE, &opt.draw, "the nodes as a drawing, into this SVG file" },
     { "plan", ARG_FLAG, &opt.plan, "place nothing: show what would be done" },
     { "topology", ARG_INPUT, &opt.topology, "plan: an XML file of hwloc's, or a synthetic "
-      "description; without, this machine" },
+      "description, of 16384 PUs at most; without, this machine" },
     { "granted", ARG_TEXT, &opt.granted, "plan: the CPUs that each rank is granted, as 0-3,8" },
-    { "ranks", ARG_INT, &opt.ranks, "plan: ranks of the node" },
+    { "ranks", ARG_INT, &opt.ranks, "plan: ranks of the node, with 16384 threads in all at most",
+      .min = 1, .max = 4096 },
     { "kind", ARG_CHOICE, &opt.kind, "plan: of cores that differ, which",
       .choices = "all|performance|efficiency" },
     ARGS_END,
@@ -171,7 +183,7 @@ static void collect(struct world *w, const struct survey *survey)
 
 /* ---- The verdict of a node, and its picture ---- */
 
-enum { FINDINGS = 16, LINE = 1024 };
+enum { FINDINGS = 16, LINE = 1024, PUS_MOST = 16384, SEATS_MOST = 16384, CPUS_MOST = 1 << 20 };
 
 static void print_cures(const struct job *job, enum remedy remedy, FILE *text)
 {
@@ -351,12 +363,32 @@ static enum status report(struct world *w, const char *command)
     return status;
 }
 
+/* Into how many parts a synthetic description cuts the machine at last, before hwloc makes it: each
+ * level is [TYPE:]COUNT, what is in brackets is of no account. */
+static size_t count_parts(const char *text)
+{
+    size_t parts = 1;
+    int depth = 0;
+
+    for (const char *c = text; *c; c++) {
+        depth += *c == '(' || *c == '[' ? 1 : *c == ')' || *c == ']' ? -1 : 0;
+        if (depth == 0 && isdigit((unsigned char)*c) && (c == text || c[-1] == ':' || c[-1] == ' '))
+            parts = size_product(parts, strtoul(c, NULL, 10));
+    }
+    return parts;
+}
+
 /* This machine, or the one that --topology names. */
 static enum status load_machine(hwloc_topology_t *topology)
 {
-    hwloc_topology_init(topology);
-    hwloc_topology_set_flags(*topology, HWLOC_TOPOLOGY_FLAG_INCLUDE_DISALLOWED);
     const bool is_file = opt.topology && access(opt.topology, R_OK) == 0;
+
+    hwloc_topology_init(topology);
+    if (opt.topology && !is_file && count_parts(opt.topology) > PUS_MOST) {
+        program_error("--topology %s: of more than %d PUs: give less", opt.topology, PUS_MOST);
+        return USAGE;
+    }
+    hwloc_topology_set_flags(*topology, HWLOC_TOPOLOGY_FLAG_INCLUDE_DISALLOWED);
     const int status = !opt.topology ? 0
                        : is_file     ? hwloc_topology_set_xml(*topology, opt.topology)
                                      : hwloc_topology_set_synthetic(*topology, opt.topology);
@@ -365,16 +397,33 @@ static enum status load_machine(hwloc_topology_t *topology)
                       "synthetic description", opt.topology ? opt.topology : "");
         return USAGE;
     }
+    if (hwloc_get_nbobjs_by_type(*topology, HWLOC_OBJ_PU) > PUS_MOST) {
+        program_error("--topology %s: of more than %d PUs: give less",
+                      opt.topology ? opt.topology : "", PUS_MOST);
+        return USAGE;
+    }
     return PASS;
+}
+
+/* PUs by the system's numbers, freed by the caller: hwloc would look through all of them for each. */
+static hwloc_obj_t *list_pus(struct world *w, hwloc_topology_t topology)
+{
+    const int last = hwloc_bitmap_last(hwloc_topology_get_complete_cpuset(topology));
+    hwloc_obj_t *const pus = world_alloc(w, (size_t)last + 1, sizeof *pus), pu = NULL;
+
+    while ((pu = hwloc_get_next_obj_by_type(topology, HWLOC_OBJ_PU, pu)))
+        pus[pu->os_index] = pu;
+    return pus;
 }
 
 static void plan_rows(struct world *w, hwloc_topology_t topology, const struct plan *plan,
                       const char *granted)
 {
+    hwloc_obj_t *const pus = list_pus(w, topology);
+
     for (int r = 0; r < plan->ranks; r++)
         for (int t = 0; t < plan->threads[r]; t++) {
-            const hwloc_obj_t pu = hwloc_get_pu_obj_by_os_index(
-                topology, (unsigned)hwloc_bitmap_first(plan->masks[r][t]));
+            const hwloc_obj_t pu = pus[hwloc_bitmap_first(plan->masks[r][t])];
             const hwloc_obj_t core = hwloc_get_ancestor_obj_by_type(topology, HWLOC_OBJ_CORE, pu);
             const hwloc_obj_t package = hwloc_get_ancestor_obj_by_type(topology, HWLOC_OBJ_PACKAGE,
                                                                        pu);
@@ -390,6 +439,49 @@ static void plan_rows(struct world *w, hwloc_topology_t topology, const struct p
             record_known(&row, "numa_logical", hwloc_bitmap_first(pu->nodeset));
             program_row(&w->program, &row);
         }
+    free(pus);
+}
+
+/* The CPUs of --granted, or all that are allowed. */
+static enum status read_granted(hwloc_topology_t topology, hwloc_bitmap_t granted)
+{
+    const hwloc_const_bitmap_t allowed = hwloc_topology_get_allowed_cpuset(topology);
+    bool is_list = true;
+
+    hwloc_bitmap_copy(granted, allowed);
+    if (!opt.granted)
+        return PASS;
+    for (const char *c = opt.granted; *c && is_list; c++) {
+        is_list = strchr("0123456789,-", *c);
+        if (isdigit((unsigned char)*c) && (c == opt.granted || !isdigit((unsigned char)c[-1])))
+            is_list = strtoul(c, NULL, 10) < CPUS_MOST;
+    }
+    if (!is_list || hwloc_bitmap_list_sscanf(granted, opt.granted)) {
+        program_error("--granted %s: not a list of CPUs: give their numbers, as 0-3,8", opt.granted);
+        return USAGE;
+    }
+    hwloc_bitmap_and(granted, granted, allowed);
+    if (!hwloc_bitmap_iszero(granted))
+        return PASS;
+    program_error("--granted %s: no CPU of that machine is among them: its CPUs are numbered from %d "
+                  "to %d", opt.granted, hwloc_bitmap_first(allowed), hwloc_bitmap_last(allowed));
+    return USAGE;
+}
+
+static void show_plan(struct world *w, const struct layout *layout, const struct plan *plan,
+                      const char *granted, const char *command, struct page *page)
+{
+    const char *const name = opt.topology ? opt.topology : "here";
+    const struct job job = { w->mpi, opt.ranks, opt.ranks, opt.threads, layout->topology,
+                             hwloc_topology_get_allowed_cpuset(layout->topology), command };
+    FILE *text, *svg;
+
+    open_page(w, page, &text, &svg);
+    plan_rows(w, layout->topology, plan, granted);
+    tell(layout, name, &job, text, page->wrong, sizeof page->wrong);
+    if (opt.draw)
+        page->height = draw_svg(layout, name, svg);
+    close_page(w, text, svg);
 }
 
 /* Rank 0 alone; the others have nothing to say. */
@@ -399,48 +491,39 @@ static enum status plan_machine(struct world *w, hwloc_topology_t topology, cons
     const size_t ranks = (size_t)opt.ranks;
     const char *const policy = arg_is(opt.place, "none") ? "balanced" : opt.place;
     hwloc_bitmap_t *const granted = world_alloc(w, ranks, sizeof *granted);
+    hwloc_bitmap_t given = hwloc_bitmap_alloc();
     int *const threads = world_alloc(w, ranks, sizeof *threads);
     int *const numbers = world_alloc(w, ranks, sizeof *numbers);
     char list[128];
     struct plan plan;
-    enum status status = PASS;
+    enum status status = read_granted(topology, given);
 
     for (size_t r = 0; r < ranks; r++) {
-        granted[r] = hwloc_bitmap_dup(hwloc_topology_get_allowed_cpuset(topology));
-        if (opt.granted)
-            hwloc_bitmap_list_sscanf(granted[r], opt.granted);
+        granted[r] = hwloc_bitmap_dup(given);
         threads[r] = opt.threads;
         numbers[r] = (int)r;
     }
-    hwloc_bitmap_list_snprintf(list, sizeof list, granted[0]);
+    hwloc_bitmap_list_snprintf(list, sizeof list, given);
     const struct plan_request request = { topology, opt.ranks, (const hwloc_const_bitmap_t *)granted,
                                           threads, plan_policy_of(policy),
                                           arg_is(opt.kind, "all")           ? PLAN_ALL
                                           : arg_is(opt.kind, "performance") ? PLAN_PERFORMANCE
                                                                             : PLAN_EFFICIENCY };
-    if (plan_make(&request, &plan, NULL)) {
-        program_error("--granted %s: no CPU of that machine is among them: its CPUs are numbered "
-                      "from %d to %d", opt.granted ? opt.granted : "",
-                      hwloc_bitmap_first(hwloc_topology_get_allowed_cpuset(topology)),
-                      hwloc_bitmap_last(hwloc_topology_get_allowed_cpuset(topology)));
-        status = USAGE;
-    } else {
+    if (status == PASS && plan_make(&request, &plan, NULL) == 0) {
         const struct layout layout = { .topology = topology, .ranks = opt.ranks, .numbers = numbers,
                                        .threads = threads, .granted = granted, .masks = plan.masks };
-        const struct job job = { w->mpi, opt.ranks, opt.ranks, opt.threads, topology,
-                                 hwloc_topology_get_allowed_cpuset(topology), command };
-        FILE *text, *svg;
-        open_page(w, page, &text, &svg);
-        plan_rows(w, topology, &plan, list);
-        tell(&layout, opt.topology ? opt.topology : "here", &job, text, page->wrong,
-             sizeof page->wrong);
-        if (opt.draw)
-            page->height = draw_svg(&layout, opt.topology ? opt.topology : "here", svg);
-        close_page(w, text, svg);
+        show_plan(w, &layout, &plan, list, command, page);
         plan_free(&plan);
+    } else if (status == PASS && errno == ENOMEM) {
+        program_error("no memory for a plan of %d ranks: give less", opt.ranks);
+        status = UNABLE;
+    } else if (status == PASS) {
+        program_error("--granted %s: no core of kind %s is among them", list, opt.kind);
+        status = USAGE;
     }
     for (size_t r = 0; r < ranks; r++)
         hwloc_bitmap_free(granted[r]);
+    hwloc_bitmap_free(given);
     free(numbers);
     free(threads);
     free(granted);
@@ -472,8 +555,15 @@ int main(int argc, char **argv)
 
     opt.threads = omp_get_max_threads();
     enum status status = world_open(&w, argc, argv, MPI_THREAD_FUNNELED, opt.threads, options);
-    if (status == PASS && (opt.threads < 1 || opt.ranks < 1))
-        status = world_usage(&w, "--threads %d --ranks %d: at least 1", opt.threads, opt.ranks);
+    if (status == PASS && opt.plan && opt.ranks * opt.threads > SEATS_MOST)
+        status = world_usage(&w, "--ranks %d --threads %d: more than %d threads in all: give less",
+                             opt.ranks, opt.threads, SEATS_MOST);
+    if (status == PASS && opt.draw) { /* told before the ranks are looked at */
+        const bool can = w.rank > 0 || file_writable(opt.draw) == 0;
+        if (!can)
+            program_error("--draw %s: %s: name a file that can be written", opt.draw, strerror(errno));
+        status = world_agree(&w, can ? PASS : USAGE);
+    }
     if (status == PASS && !opt.plan && (opt.topology || opt.granted))
         status = world_usage(&w, "--topology and --granted: together with --plan");
     if (status == PASS)

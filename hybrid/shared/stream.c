@@ -71,14 +71,15 @@ static struct {
           .pages = "huge", .timing = TIMING_DEFAULTS };
 
 static const struct arg options[] = {
-    { "count", ARG_SIZE, &opt.count, "elements of 8 bytes of each array, on each node" },
+    { "count", ARG_SIZE, &opt.count, "elements of 8 bytes of each array, on each node",
+      .max = (size_t)1 << 48 },
     { "variant", ARG_CHOICE, &opt.variant, "who touches the arrays first, and where they lie",
       .choices = "good|bad|shared|all" },
     { "stores", ARG_CHOICE, &opt.stores, "past the caches, or through them",
       .choices = "past|ordinary" },
     { "pages", ARG_CHOICE, &opt.pages, "pages of memory to ask for (not for the window)",
       .choices = "huge|small" },
-    { "threads", ARG_INT, &opt.threads, "threads of each rank" },
+    PLACE_THREADS_ARG(&opt.threads),
     { "place", ARG_CHOICE, &opt.place, "how to bind them", .choices = PLACE_CHOICES },
     { "seed", ARG_SIZE, &opt.seed, "other elements" },
     { "fault", ARG_CHOICE, &opt.fault, "nobody takes what is left over", .choices = "remainder" },
@@ -463,10 +464,6 @@ int main(int argc, char **argv)
 
     opt.threads = omp_get_max_threads();
     enum status status = world_open(&w, argc, argv, MPI_THREAD_FUNNELED, opt.threads, options);
-    if (status == PASS && opt.threads < 1)
-        status = world_usage(&w, "--threads %d: at least 1", opt.threads);
-    if (status == PASS && opt.count > (size_t)1 << 48)
-        status = world_usage(&w, "--count %zu: at most %zu", opt.count, (size_t)1 << 48);
     if (status == PASS)
         status = check_room(&w);
     if (status == PASS)

@@ -59,13 +59,14 @@ static struct {
           .pages = "small", .timing = TIMING_DEFAULTS };
 
 static const struct arg options[] = {
-    { "bytes", ARG_SIZE, &opt.bytes, "size of a table, of entries of 8 bytes" },
+    { "bytes", ARG_SIZE, &opt.bytes, "size of a table, of entries of 8 bytes",
+      .max = (size_t)1 << 48 },
     { "count", ARG_SIZE, &opt.count, "look-ups of each rank" },
     { "variant", ARG_CHOICE, &opt.variant, "one table a node, or one a rank",
       .choices = "shared|each|all" },
     { "pages", ARG_CHOICE, &opt.pages, "pages of memory to ask for, for a table a rank",
       .choices = "small|huge" },
-    { "threads", ARG_INT, &opt.threads, "threads of each rank" },
+    PLACE_THREADS_ARG(&opt.threads),
     { "place", ARG_CHOICE, &opt.place, "how to bind them", .choices = PLACE_CHOICES },
     { "seed", ARG_SIZE, &opt.seed, "other entries, other places" },
     { "fault", ARG_CHOICE, &opt.fault, "read what is not written yet", .choices = "no_sync" },
@@ -341,10 +342,6 @@ static enum status check_options(const struct world *w)
 {
     const bool all = arg_is(opt.variant, "all"), shared = arg_is(opt.variant, "shared");
 
-    if (opt.threads < 1)
-        return world_usage(w, "--threads %d: at least 1", opt.threads);
-    if (opt.bytes > (size_t)1 << 48)
-        return world_usage(w, "--bytes %zu: at most %zu", opt.bytes, (size_t)1 << 48);
     if (opt.fault && !shared)
         return world_usage(w, "--fault %s: a mistake with a shared table: give --variant shared",
                            opt.fault);

@@ -62,6 +62,11 @@
  * Test(2): --restart
  * Test(2): --variant all --checkpoint /tmp/field
  * Test(2): --checkpoint hybrid/stencil/stencil.c --restart
+ * Test(77): -n 2 -t 1 --n 4000000
+ * Test(77): -n 1 -t 1 --n 1073741824 --steps 0
+ * Test(2): --checkpoint /nonexistent/field
+ * Test(2): --checkpoint /dev/null
+ * Test(2): --checkpoint same.png --image same.png
  * Test(2): --image field.jpg
  * Test(2): --image field.png --field rough --steps 100000
  */
@@ -79,9 +84,11 @@
 #include "hybrid/lib/picture.h"
 #include "hybrid/lib/plane.h"
 #include "hybrid/lib/roof.h"
+#include "hybrid/lib/room.h"
 #include "local/lib/clock.h"
 #include "local/lib/file.h"
 #include "local/lib/image.h"
+#include "local/lib/size.h"
 #include "mpi/lib/stall.h"
 #include "mpi/lib/timing.h"
 
@@ -99,13 +106,15 @@ static struct {
 
 static const struct arg options[] = {
     { "n", ARG_SIZE, &opt.n, "rows, and columns, of the field" },
-    { "radius", ARG_INT, &opt.radius, "points in each direction that a point needs, 1 to 32" },
+    { "radius", ARG_INT, &opt.radius, "points in each direction that a point needs",
+      .min = 1, .max = STAR_RADIUS_MOST },
     { "steps", ARG_SIZE, &opt.steps, "steps of one run" },
     { "variant", ARG_CHOICE, &opt.variant, "how edges travel", .choices =
       "flat|masteronly|funneled|serialized|multiple|tasks|shared|pthreads|all" },
-    { "threads", ARG_INT, &opt.threads, "threads of each rank" },
+    PLACE_THREADS_ARG(&opt.threads),
     { "place", ARG_CHOICE, &opt.place, "where they run", .choices = PLACE_CHOICES },
-    { "node-ranks", ARG_INT, &opt.node_ranks, "shared: ranks that share a window at most" },
+    { "node-ranks", ARG_INT, &opt.node_ranks, "shared: ranks that share a window at most",
+      .min = 1 },
     { "seed", ARG_SIZE, &opt.seed, "another rough field" },
     { "field", ARG_CHOICE, &opt.field, "with --checkpoint or --image: the field",
       .choices = "linear|rough" },
@@ -123,7 +132,7 @@ static const struct arg options[] = {
     ARGS_END,
 };
 
-enum { REQUESTS = 2 * PLANE_SIDES, THREADS_MOST = 4096 };
+enum { REQUESTS = 2 * PLANE_SIDES };
 
 struct worker {
     _Alignas(LINE_BYTES) int64_t busy_ns; /* in the kernel */
@@ -634,6 +643,10 @@ static enum status open_planes(struct world *w, struct planes *planes)
             planes->has_window = planes->has_window || variants[i].window;
             planes->has_plain = planes->has_plain || !variants[i].window;
         }
+    const size_t fields = 2 * (size_t)(planes->has_window + planes->has_plain); /* now and next */
+    const size_t points = opt.n * opt.n / (size_t)w->size;
+    if (room_for(w, size_product(fields * sizeof(double), points), 0) != PASS)
+        return UNABLE;
     if (planes->has_window && plane_open(&planes->window, w, opt.n, opt.radius, opt.node_ranks,
                                          error, sizeof error)) {
         if (w->rank == 0)
@@ -973,14 +986,31 @@ static int level_needed(int argc, char **argv)
     return known ? level : MPI_THREAD_SINGLE;
 }
 
+/* Whether what will be written can be, before the steps are done. */
+static enum status check_files(void)
+{
+    struct file_draft draft;
+    char error[256];
+
+    if (opt.image) {
+        const enum status status = image_check(opt.image, error, sizeof error);
+        if (status != PASS) {
+            program_error("--image %s", error);
+            return status;
+        }
+    }
+    if (opt.checkpoint && file_begin(&draft, opt.checkpoint)) {
+        program_error("--checkpoint %s: %s: name a file that can be written", opt.checkpoint,
+                      strerror(errno));
+        return USAGE;
+    }
+    if (opt.checkpoint)
+        file_drop(&draft);
+    return PASS;
+}
+
 static enum status check_options(struct world *w)
 {
-    if (opt.radius < 1 || opt.radius > STAR_RADIUS_MOST)
-        return world_usage(w, "--radius %d: give 1 to %d", opt.radius, STAR_RADIUS_MOST);
-    if (opt.threads < 1 || opt.threads > THREADS_MOST)
-        return world_usage(w, "--threads %d: give 1 to %d", opt.threads, THREADS_MOST);
-    if (opt.node_ranks < 1)
-        return world_usage(w, "--node-ranks %d: give at least 1", opt.node_ranks);
     if (opt.roofline && opt.timing.as)
         return world_usage(w, "--roofline and --as: means of separate runs say nothing of a share: "
                            "leave one out");
@@ -999,14 +1029,7 @@ static enum status check_options(struct world *w)
     if (opt.n > INT_MAX || !plane_exact(opt.n, &star, opt.steps))
         return world_usage(w, "--n %zu --steps %zu: numbers would not stay exact: give less",
                            opt.n, opt.steps);
-    if (opt.image) {
-        char error[256] = "";
-        enum status status = w->rank == 0 ? image_check(opt.image, error, sizeof error) : PASS;
-        if (status != PASS)
-            program_error("--image %s", error);
-        return world_agree(w, status);
-    }
-    return PASS;
+    return world_agree(w, w->rank == 0 ? check_files() : PASS);
 }
 
 int main(int argc, char **argv)

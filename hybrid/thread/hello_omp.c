@@ -42,7 +42,7 @@ static struct {
 } opt = { .place = "balanced", .timing = TIMING_DEFAULTS };
 
 static const struct arg options[] = {
-    { "threads", ARG_INT, &opt.threads, "threads of each rank" },
+    PLACE_THREADS_ARG(&opt.threads),
     { "place", ARG_CHOICE, &opt.place, "how to bind them", .choices = PLACE_CHOICES },
     { "fault", ARG_CHOICE, &opt.fault, "bind in the first region alone", .choices = "grow" },
     TIMING_ARGS(&opt.timing),
@@ -112,8 +112,6 @@ int main(int argc, char **argv)
 
     opt.threads = omp_get_max_threads();
     enum status status = world_open(&w, argc, argv, MPI_THREAD_FUNNELED, opt.threads, options);
-    if (status == PASS && opt.threads < 1)
-        status = world_usage(&w, "--threads %d: at least 1", opt.threads);
     if (status == PASS)
         status = run(&w);
     return world_close(&w, status);

@@ -53,6 +53,8 @@
 #include "mpi/lib/timing.h"
 #include "mpi/lib/verify.h"
 
+enum { MOST_THREADS = 512, MOST_WINDOW = 1 << 16, DONE = MOST_THREADS /* tags from here on */ };
+
 static struct {
     size_t count, window;
     int threads;
@@ -63,8 +65,10 @@ static struct {
 
 static const struct arg options[] = {
     { "count", ARG_SIZE, &opt.count, "messages of each thread in a sample" },
-    { "window", ARG_SIZE, &opt.window, "messages that are under way at once", .min = 1 },
-    { "threads", ARG_INT, &opt.threads, "threads of each rank at most" },
+    { "window", ARG_SIZE, &opt.window, "messages that are under way at once", .min = 1,
+      .max = MOST_WINDOW },
+    { "threads", ARG_INT, &opt.threads, "threads of each rank at most", .min = 1,
+      .max = MOST_THREADS },
     { "place", ARG_CHOICE, &opt.place, "how to bind them", .choices = PLACE_CHOICES },
     { "variant", ARG_CHOICE, &opt.variant, "who calls MPI",
       .choices = "single|funneled|serialized|multiple|comm_each|all" },
@@ -72,8 +76,6 @@ static const struct arg options[] = {
     TIMING_ARGS(&opt.timing),
     ARGS_END,
 };
-
-enum { MOST_THREADS = 512, MOST_WINDOW = 1 << 16, DONE = MOST_THREADS /* tags from here on */ };
 
 /* What one thread sends or receives. */
 struct lane {
@@ -516,10 +518,6 @@ static int level_for(int argc, char **argv)
 
 static enum status check_options(const struct world *w)
 {
-    if (opt.threads < 1 || opt.threads > MOST_THREADS)
-        return world_usage(w, "--threads %d: 1 to %d", opt.threads, MOST_THREADS);
-    if (opt.window > MOST_WINDOW)
-        return world_usage(w, "--window %zu: at most %d", opt.window, MOST_WINDOW);
     if (opt.fault && !arg_is(opt.variant, "all") && !arg_is(opt.variant, "multiple"))
         return world_usage(w, "--fault %s: a mistake of variant multiple", opt.fault);
     return world_needs(w, 2);

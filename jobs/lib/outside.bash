@@ -12,6 +12,7 @@
 #   check_environment         the same; prints the first sentence and returns 1 if there is one
 #   read_host_file FILE       sets host_names and host_slots, or ends by the script's fail()
 #   plain TEXT...             sets clean, the texts as a terminal may have them
+#   plain_lines               the same with the lines of stdin, to stdout
 #   need_tools COMMAND...     ends with 77, and names those that are missing
 # shellcheck disable=SC2034
 
@@ -139,6 +140,14 @@ plain() {
     for text; do
         text=${text//[[:cntrl:]]/ }
         clean+=("${text//$'\302'[$'\200'-$'\237']/ }")
+    done
+}
+
+plain_lines() {
+    local line
+    while IFS= read -r line; do
+        plain "$line"
+        echo "${clean[0]}"
     done
 }
 

@@ -32,6 +32,8 @@
  * Test:    --clients 2 --bytes 300000 --messages 7
  * Test(1): --fault one_read
  * Test(2): --vanish 101
+ * Test(2): --clients 2 --messages 9223372036854775808
+ * Test:    --fault one_read --messages 0
  */
 #include <errno.h>
 #include <math.h>
@@ -57,9 +59,9 @@ static struct {
 } opt = { .clients = 8, .messages = 100, .bytes = 64, .high_water = 64 << 10 };
 
 static const struct arg options[] = {
-    { "clients", ARG_SIZE, &opt.clients, "connections", .max = 1 << 14 },
+    { "clients", ARG_SIZE, &opt.clients, "connections", .max = 2048 },
     { "messages", ARG_SIZE, &opt.messages, "messages of each", .max = 1 << 20 },
-    { "bytes", ARG_SIZE, &opt.bytes, "bytes of a message", .max = 1 << 24 },
+    { "bytes", ARG_SIZE, &opt.bytes, "bytes of a message", .max = 1 << 20 },
     { "vanish", ARG_SIZE, &opt.vanish, "of 100 clients so many leave in the middle of a message",
       .max = 100 },
     { "stuck", ARG_SIZE, &opt.stuck, "clients besides that send and never read", .max = 1 << 10 },

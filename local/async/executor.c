@@ -24,6 +24,7 @@
  * Test:    --variant all --count 17 --workers 3 --steps 1001
  * Test(1): --fault early --steps 100000
  * Test(2): --workers 0
+ * Test(2): --iterations 8589934592
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -56,7 +57,7 @@ static struct {
 static const struct arg options[] = {
     { "workers", ARG_SIZE, &opt.workers, "threads of the pool, or processes at a time", .min = 1,
       .max = WORKERS_MAX },
-    { "count", ARG_SIZE, &opt.count, "items", .max = 1 << 16 },
+    { "count", ARG_SIZE, &opt.count, "items", .max = 1024 },
     { "steps", ARG_SIZE, &opt.steps, "steps of an item", .max = 1 << 28 },
     { "variant", ARG_CHOICE, &opt.variant, "who computes", .choices = "serial|threads|processes|all" },
     { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose", .choices = "early" },

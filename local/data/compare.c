@@ -73,7 +73,10 @@
 #include "local/lib/size.h"
 #include "local/lib/team.h"
 
-enum { MOST_WORKERS = 1024 /* of libuv's pool */, MOST_SAMPLES = 1 << 20 /* processes, of ms each */ };
+enum {
+    MOST_WORKERS = 1024,    /* of libuv's pool */
+    MOST_SAMPLES = 1 << 20, /* each is a process, of some milliseconds */
+};
 
 static struct {
     size_t workers, count, seed, iterations;

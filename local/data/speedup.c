@@ -77,7 +77,8 @@ static struct plot plot = {
 };
 
 static const struct arg options[] = {
-    { "workers", ARG_SIZE, &opt.workers, "threads of the largest team", .min = 1, .max = MOST_WORKERS },
+    { "workers", ARG_SIZE, &opt.workers, "threads of the largest team", .min = 1,
+      .max = MOST_WORKERS },
     { "count", ARG_SIZE, &opt.count, "items of work (weak: of one worker)", .max = MOST_COUNT },
     { "scaling", ARG_CHOICE, &opt.scaling, "the same work, or more with more workers",
       .choices = "strong|weak|all" },

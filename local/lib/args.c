@@ -107,6 +107,8 @@ static int set_int(const struct arg *arg, const char *text)
         errno = EINVAL;
     else if (number < INT_MIN || number > (long)most_of(arg))
         errno = ERANGE;
+    else if (arg->min > 0 && number < (long)arg->min)
+        errno = EDOM;
     if (errno)
         return -1;
     *(int *)arg->value = (int)number;

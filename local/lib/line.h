@@ -19,8 +19,8 @@ static inline size_t line_power_of_2(size_t n)
     return power;
 }
 
-/* `bytes` rounded up to whole lines, for aligned_alloc(LINE_BYTES, ...); half of what a size_t holds,
- * which it refuses, where that is no size_t. */
+/* `bytes` rounded up to whole lines, for aligned_alloc(LINE_BYTES, ...); above half of what a size_t
+ * holds that half, which it refuses. */
 static inline size_t line_up(size_t bytes)
 {
     return bytes > SIZE_MAX / 2 ? SIZE_MAX / 2 / LINE_BYTES * LINE_BYTES

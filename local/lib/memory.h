@@ -9,10 +9,10 @@
 uint64_t memory_peak_bytes(void);
 
 /*
- * Whether a program may touch `bytes` more: three quarters, at most, of what the machine could give
- * now without swapping. The system itself promises more than it has, and ends the process that takes
- * it at its word, or another one. Ask for all that is needed at once, before it is allocated. Returns 0,
- * or -1 with errno ENOMEM.
+ * Whether a program may touch `bytes` more: at most three quarters of what the machine could give
+ * now without swapping. The system itself promises more than it has, and ends the process that
+ * takes it at its word, or another one. Ask for all that is needed at once, before it is allocated.
+ * Returns 0, or -1 with errno ENOMEM.
  */
 int memory_room(size_t bytes);
 

@@ -47,8 +47,8 @@ struct stop_rule {
 
 #define STOP_RULE_DEFAULT { .min_iterations = 30, .max_iterations = 100000, .secs = 1, .width = 0.02 }
 
-/* The largest max_iterations of an option --iterations: samples are kept, in memory that is reserved
- * for all of them, and so many take a minute at the least. */
+/* The largest max_iterations of an option --iterations: samples are kept, memory is reserved for all
+ * of them, and so many take a minute at the least. */
 #define SAMPLES_MAX ((size_t)1 << 24)
 
 /* Whether to stop after `elapsed_secs`, and why. Sorts `samples`. */

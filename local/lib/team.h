@@ -4,9 +4,9 @@
 
 #include <stddef.h>
 
-/* The most threads that an option may ask for: Linux lets a process have 65530 mappings (its default),
- * and a thread needs two. What each of them may be asked to do, so that all of it can be counted, and
- * ends: 18 minutes at a nanosecond. */
+/* The most threads that an option may ask for: Linux lets a process have 65530 mappings (by default),
+ * and a thread needs two. What each of them may be asked to do, so that all of it can be counted,
+ * and ends: 18 minutes at a nanosecond. */
 #define TEAM_MAX ((size_t)1 << 15)
 #define TEAM_COUNT_MAX ((size_t)1 << 40)
 #define TEAM_SECS_MAX 3600 /* what it may be asked to stay or to wait, at a time */
@@ -18,8 +18,8 @@
  */
 int team_run(size_t workers, void (*work)(void *arg, size_t worker), void *arg);
 
-/* Whether so many threads can be started now, by starting and ending them: for runtimes that end the
- * process where one of theirs cannot (OpenMP, libuv's pool). Returns 0, or -1 with errno, as above. */
+/* Whether so many threads can be started now, by starting and ending them: for runtimes that end
+ * the process where one of theirs cannot (OpenMP, libuv's pool). Returns 0, or -1 with errno. */
 int team_try(size_t workers);
 
 #endif

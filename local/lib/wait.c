@@ -121,7 +121,8 @@ int wait_condition(pthread_cond_t *condition, pthread_mutex_t *mutex,
         return pthread_cond_wait(condition, mutex);
 #ifdef __APPLE__ /* no clock can be set, but time that is left can be given */
     const int64_t left = (int64_t)deadline->tv_sec * 1000000000 + deadline->tv_nsec - clock_ns();
-    const struct timespec rest = { left > 0 ? left / 1000000000 : 0, left > 0 ? left % 1000000000 : 0 };
+    const int64_t some = left > 0 ? left : 0;
+    const struct timespec rest = { some / 1000000000, some % 1000000000 };
     return pthread_cond_timedwait_relative_np(condition, mutex, &rest);
 #else
     return pthread_cond_timedwait(condition, mutex, deadline);

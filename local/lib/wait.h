@@ -2,12 +2,12 @@
  * wait - waits of POSIX threads with a deadline on the monotonic clock. Thread-safe; also for what
  * processes share.
  *
- * Those of POSIX 2008 end by the time of day: who sets the date forward ends all of them at once, who
- * sets it back makes them longer. Calls that take a clock came with POSIX 2024 (glibc 2.30). Where
- * they are missing, these try and sleep for a millisecond, in turns.
+ * Those of POSIX 2008 end by the time of day: who sets the date forward ends all of them at once,
+ * who sets it back makes them longer. Calls that take a clock came with POSIX 2024 (glibc 2.30).
+ * Where they are missing, these try and sleep for a millisecond, in turns.
  *
- * `deadline` is of clock_deadline(); NULL: none. A signal does not end a wait. All return 0, ETIMEDOUT,
- * or the error number of the call that they stand for.
+ * `deadline` is of clock_deadline(); NULL: none. A signal does not end a wait. All return 0,
+ * ETIMEDOUT, or the error number of the call that they stand for.
  */
 #ifndef LOCAL_LIB_WAIT_H
 #define LOCAL_LIB_WAIT_H

@@ -24,6 +24,7 @@
  * Test:    --fault private --workers 1 --limit 100ms
  * Test:    --fault private --phases 0 --limit 100ms
  * Test(2): --workers 0
+ * Test(2): --workers 64 --phases 2305843009213693952
  */
 #include <errno.h>
 #include <math.h>

@@ -20,6 +20,7 @@
  * Test:    --variant stubborn --grace 0
  * Test(1): --fault no_wait
  * Test(2): --variant hup
+ * Test(2): --grace 1e308
  */
 #include <errno.h>
 #include <math.h>

@@ -30,6 +30,7 @@
  * Test(3): --fault leak --limit 100ms
  * Test(3): --fault full --limit 100ms
  * Test(3): --fault leak --variant socketpair --limit 100ms
+ * Test(3): --fault leak --limit 1ms --stages 64 --count 1000
  * Test(2): --bytes 12
  */
 #ifdef __linux__
@@ -126,6 +127,13 @@ struct chain {
     struct children children;
 };
 
+static void close_end(int *end)
+{
+    if (*end >= 0)
+        close(*end);
+    *end = -1;
+}
+
 /* A stage has all ends that were open when it was forked; it keeps its two. */
 static int square(void *arg, size_t stage)
 {
@@ -134,9 +142,9 @@ static int square(void *arg, size_t stage)
 
     for (size_t i = 0; i < chain->links_count; i++) {
         if (i != stage)
-            close(chain->links[i][0]);
+            close_end(&chain->links[i][0]);
         if (i != stage + 1)
-            close(chain->links[i][1]);
+            close_end(&chain->links[i][1]);
     }
     while (read_all(chain->links[stage][0], &number, sizeof number)) {
         number *= number;
@@ -217,6 +225,31 @@ static enum status feed(struct program *program, struct children *children, int 
     return got == opt.count ? PASS : tell_gap(program, children, got);
 }
 
+/* Another one at the end. 0, or -1 with errno. */
+static int add_link(struct chain *chain, const char *variant)
+{
+    if (connect_ends(variant, chain->links[chain->links_count]))
+        return -1;
+    chain->links_count++;
+    return 0;
+}
+
+/* A link and the stage before it, which alone keeps what it reads and what it writes. */
+static int add_stage(struct chain *chain, const char *variant)
+{
+    const size_t stage = chain->children.count;
+
+    if (add_link(chain, variant))
+        return -1;
+    const pid_t child = child_start(square, chain, stage);
+    if (child < 0)
+        return -1;
+    children_add(&chain->children, child);
+    close_end(&chain->links[stage][0]);
+    close_end(&chain->links[stage + 1][1]);
+    return 0;
+}
+
 static enum status run_chain(struct program *program, const char *variant)
 {
     struct chain chain = { .links = calloc(opt.stages + 1, sizeof *chain.links) };
@@ -226,26 +259,15 @@ static enum status run_chain(struct program *program, const char *variant)
 
     if (chain.links && children_open(&chain.children, opt.stages) == 0)
         status = PASS;
-    while (status == PASS && chain.links_count <= opt.stages) {
-        if (connect_ends(variant, chain.links[chain.links_count]))
+    if (status == PASS && add_link(&chain, variant))
+        status = UNABLE;
+    while (status == PASS && chain.children.count < opt.stages)
+        if (add_stage(&chain, variant))
             status = UNABLE;
-        else
-            chain.links_count++;
-    }
-    while (status == PASS && chain.children.count < opt.stages) {
-        const pid_t child = child_start(square, &chain, chain.children.count);
-        if (child < 0)
-            status = UNABLE;
-        else
-            children_add(&chain.children, child);
-    }
-    if (status == UNABLE)
+    if (status == UNABLE) {
         program_error("%zu stages: %s: give fewer --stages", opt.stages, strerror(errno));
-    for (size_t i = 0; i < chain.links_count; i++) {
-        if (i > 0)
-            close(chain.links[i][1]);
-        if (i + 1 < chain.links_count || status != PASS)
-            close(chain.links[i][0]);
+        for (size_t i = 0; i < 2 * chain.links_count; i++)
+            close_end(&chain.links[i / 2][i % 2]);
     }
     if (status == PASS) {
         status = feed(program, &chain.children, chain.links[0][1], chain.links[opt.stages][0]);
@@ -256,7 +278,7 @@ static enum status run_chain(struct program *program, const char *variant)
         status = program_verdict(program, false, "%s", text);
     }
     children_close(&chain.children);
-    if (opt.fault && chain.links_count)
+    if (status == STALLED)
         close(chain.links[0][1]);
     free(chain.links);
     return status;

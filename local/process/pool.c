@@ -31,8 +31,12 @@
  * Test:    --kill 64 --workers 8 --count 100
  * Test(3): --fault forget --limit 100ms
  * Test(3): --fault forget --limit 100ms --workers 1
+ * Test(3): --fault forget --limit 10ms --work 20ms --count 20
+ * Test:    --fault forget --count 0
  * Test(2): --chunk 0
  * Test(2): --workers 0
+ * Test(2): --limit 1e19
+ * Test(2): --chunk 4097
  */
 #include <errno.h>
 #include <inttypes.h>

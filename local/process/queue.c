@@ -30,6 +30,8 @@
  * Test(1): --fault poll_empty
  * Test(2): --kill 2 --consumers 2
  * Test(2): --producers 0
+ * Test(2): --capacity 9223372036854775807
+ * Test(2): --producers 64 --count 288230376151711744
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -62,9 +64,9 @@ static struct {
 
 static const struct arg options[] = {
     { "producers", ARG_SIZE, &opt.producers, "processes that put items in", .min = 1,
-      .max = CHILDREN_MAX },
+      .max = 256 },
     { "consumers", ARG_SIZE, &opt.consumers, "processes that take them out", .min = 1,
-      .max = CHILDREN_MAX },
+      .max = 256 },
     { "count", ARG_SIZE, &opt.count, "items of each producer", .max = 1 << 20 },
     { "capacity", ARG_SIZE, &opt.capacity,
       "shm, lock: items that fit; shm: rounded up to a power of 2", .min = 1,

@@ -26,6 +26,7 @@
  * Test(1): --fault buffer --workers 1
  * Test:    --fault status --count 3 --workers 1
  * Test(2): --workers 0
+ * Test(2): --iterations 9223372036854775808
  * Test(2): --part 4 --workers 4
  */
 #include <errno.h>

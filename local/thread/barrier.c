@@ -121,8 +121,9 @@ static bool wait_spin(struct barrier *b)
 }
 
 /*
- * --fault no_generation: waits for `arrived` to be 0 again, which the next phase undoes. When all are
- * inside and some are missing, they are in the barrier before; these do not leave, so nobody will come.
+ * --fault no_generation: waits for `arrived` to be 0 again, which the next phase undoes. When all
+ * are inside and some are missing, these are in the barrier before, and do not leave it: nobody will
+ * come.
  */
 static bool wait_no_generation(struct barrier *b)
 {

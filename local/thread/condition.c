@@ -9,8 +9,8 @@
  * What can go wrong: `if` in place of `while` - a consumer that is woken without an item takes one
  * from an empty buffer (--fault if). A signal while nobody waits is gone: a condition does not
  * remember, what it is about must be kept in a variable (--fault unlatched). One condition for both
- * kinds of waiting, and a signal to one of them: it may wake the wrong kind (--fault one_signal). The
- * order in which threads come decides, so that it is tried until all wait, a hundred times at most.
+ * kinds of waiting, and a signal to one of them: it may wake the wrong kind (--fault one_signal).
+ * The order in which threads come decides: it is tried until all wait, a hundred times at most.
  *
  * Run:     make run P=condition ARGS="--producers 2 --consumers 3 --capacity 1"
  * Try:     --capacity 1 against 1000, with --count 10000: how often does each side wait?
@@ -30,7 +30,7 @@
  * Test(2): --producers 0
  * Test(2): --count 1152921504606846976
  * Test(77): --count 1000G --producers 64
- * Test(77): --capacity 1000G
+ * Test(2): --capacity 1000G
  */
 #include <errno.h>
 #include <math.h>
@@ -47,7 +47,7 @@
 #include "local/lib/turns.h"
 #include "local/lib/wait.h"
 
-enum { ROUNDS = 100 };
+enum { ROUNDS = 100, PLACES_MAX = 1 << 26 /* 1 GiB */ };
 
 static struct {
     size_t producers, consumers, count, capacity, iterations;
@@ -62,7 +62,7 @@ static const struct arg options[] = {
     { "consumers", ARG_SIZE, &opt.consumers, "threads that take them out", .min = 1,
       .max = TEAM_MAX },
     { "count", ARG_SIZE, &opt.count, "items of each producer", .max = TEAM_COUNT_MAX },
-    { "capacity", ARG_SIZE, &opt.capacity, "places of the buffer", .min = 1, .max = TEAM_COUNT_MAX },
+    { "capacity", ARG_SIZE, &opt.capacity, "places of the buffer", .min = 1, .max = PLACES_MAX },
     { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose",
       .choices = "if|unlatched|one_signal" },
     { "limit", ARG_SECS, &opt.limit, "unlatched: how long to wait for the signal that is over",
@@ -82,9 +82,10 @@ struct buffer {
     struct item *places;
     size_t depth, first, producing;
     size_t waits_for_room, waits_for_items;
-    size_t running, asleep, called; /* one_signal: threads that have not ended, those of them that wait,
-                                     * and the signals to these that are still under way */
-    bool stalled;                   /* all wait, and nobody has been called */
+    /* one_signal: threads that have not ended, those of them that wait, signals to these that are
+     * still under way, and whether all wait and nobody has been called. */
+    size_t running, asleep, called;
+    bool stalled;
     size_t stalled_producers, stalled_consumers;
     size_t *next;         /* of each consumer and producer: the least number that may come */
     unsigned char *taken; /* how often each item was */
@@ -250,7 +251,7 @@ static void work_unlatched(void *arg, size_t me)
     }
     while (sem_wait(&b->waiting) && errno == EINTR)
         continue;
-    /* The signal is over, and there is no other: what wakes this thread before the deadline is nothing. */
+    /* The signal is over, and there is no other: who wakes before the deadline was not signalled. */
     const struct timespec deadline = clock_deadline(opt.limit);
     pthread_mutex_lock(&b->lock);
     while (wait_condition(&b->items, &b->lock, &deadline) == 0)
@@ -391,7 +392,8 @@ int main(int argc, char **argv)
     program_fault(&program, opt.fault, status == PASS, opt.producers + opt.consumers == 2
                       ? "of one producer and one consumer at most one waits: a signal finds it"
                       : opt.count == 0 ? "there is no item to signal"
-                                       : "no signal went astray in 100 runs: give --capacity 1, or more --count");
+                                       : "no signal went astray in 100 runs: give --capacity 1 or "
+                                         "more --count");
     if (status == PASS)
         program_verdict(&program, true, "%zu items, each once, those of a producer in order",
                         opt.producers * opt.count);

@@ -256,7 +256,8 @@ static void run(void *arg)
 
 static void bank_open(struct bank *bank, const struct choice *choice)
 {
-    const size_t lines = 2 * opt.workers * opt.count, bytes = size_product(lines, sizeof *bank->log);
+    const size_t lines = 2 * opt.workers * opt.count;
+    const size_t bytes = size_product(lines, sizeof *bank->log);
 
     *bank = (struct bank){ .variant = choice->name,
                            .transfer = choice->transfer,

@@ -128,8 +128,8 @@ static bool take_trylock(struct table *t, size_t me)
     }
 }
 
-/* --fault cycle: all have the left fork before anybody reaches for the right one, and nobody puts it
- * back before all have waited in vain: no clock decides. */
+/* --fault cycle: all have the left fork before anybody reaches for the right one, and nobody puts
+ * it back before all have waited in vain: no clock decides. */
 static bool take_cycle(struct table *t, size_t me)
 {
     pthread_mutex_lock(&left_of(t, me)->lock);

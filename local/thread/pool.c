@@ -31,7 +31,7 @@
  * Test(2): --workers 0
  * Test(2): --iterations 9223372036854775808
  * Test(77): --count 100G
- * Test(77): --capacity 1000G
+ * Test(2): --capacity 1000G
  */
 #include <errno.h>
 #include <math.h>
@@ -49,6 +49,11 @@
 #include "local/lib/team.h"
 #include "local/lib/wait.h"
 
+enum {
+    PLACES_MAX = 1 << 26, /* 1 GiB */
+    GRAIN_MAX = 1 << 24,  /* some tens of milliseconds: far above any break-even */
+};
+
 static struct {
     size_t workers, count, capacity, fail, iterations;
     struct range grain;
@@ -61,9 +66,9 @@ static const struct arg options[] = {
     { "workers", ARG_SIZE, &opt.workers, "threads of the pool", .min = 1, .max = TEAM_MAX },
     { "count", ARG_SIZE, &opt.count, "tasks", .max = TEAM_COUNT_MAX },
     { "capacity", ARG_SIZE, &opt.capacity, "tasks that await their turn at most", .min = 1,
-      .max = TEAM_COUNT_MAX },
+      .max = PLACES_MAX },
     { "grain", ARG_RANGE, &opt.grain, "steps of a task that is timed: one row each", .min = 1,
-      .max = 1 << 24 },
+      .max = GRAIN_MAX },
     { "fail", ARG_SIZE, &opt.fail, "the task of this number fails" },
     { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose", .choices = "nested" },
     { "limit", ARG_SECS, &opt.limit, "how long to wait before asking whether a worker is free",
@@ -111,10 +116,10 @@ static int steps(struct task *task)
 }
 
 static atomic_size_t begun;   /* tasks with a subtask */
-static atomic_size_t waiting; /* --fault nested: those of them that wait on their semaphore, or have */
+static atomic_size_t waiting; /* --fault nested: those that wait on their semaphore, or have */
 
-/* Returns 0, or ETIMEDOUT: all workers of the pool wait, and none is left to run the subtask. That is
- * counted; the limit alone says nothing, a worker may only be slow. */
+/* Returns 0, or ETIMEDOUT: all workers of the pool wait, and none is left to run the subtask. That
+ * is counted; the limit alone says nothing, a worker may only be slow. */
 static int wait_nested(sem_t *done)
 {
     int error;

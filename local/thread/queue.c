@@ -35,7 +35,7 @@
  * Test(2): --iterations 9223372036854775808
  * Test(2): --count 288230376151711744 --producers 64
  * Test(77): --count 1000G --producers 64
- * Test(77): --capacity 1000G
+ * Test(2): --capacity 1000G
  */
 #include <errno.h>
 #include <math.h>
@@ -52,7 +52,7 @@
 #include "local/lib/stats.h"
 #include "local/lib/team.h"
 
-enum { BATCH_MAX = 1024 };
+enum { BATCH_MAX = 1024, PLACES_MAX = 1 << 26 /* 1 GiB */ };
 
 static struct {
     size_t producers, consumers, count, capacity, batch, iterations;
@@ -68,14 +68,14 @@ static const struct arg options[] = {
       .max = TEAM_MAX },
     { "count", ARG_SIZE, &opt.count, "items of each producer", .max = TEAM_COUNT_MAX },
     { "capacity", ARG_SIZE, &opt.capacity, "items that fit, rounded up to a power of 2 from 2 on",
-      .min = 1, .max = TEAM_COUNT_MAX },
+      .min = 1, .max = PLACES_MAX },
     { "batch", ARG_SIZE, &opt.batch, "items put in or taken out at a time", .min = 1,
       .max = BATCH_MAX },
     { "variant", ARG_CHOICE, &opt.variant, "how the end is told",
       .choices = "close|sentinel|join|all" },
     { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose",
       .choices = "no_end|one_sentinel" },
-    { "limit", ARG_SECS, &opt.limit, "how long to wait before asking whether an item can ever come",
+    { "limit", ARG_SECS, &opt.limit, "how long to wait before asking if an item can ever come",
       .max = TEAM_SECS_MAX },
     { "seconds", ARG_SECS, &opt.secs, "time budget for one row" },
     { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1,
@@ -163,7 +163,7 @@ static size_t look_at(struct traffic *t, const uint64_t *items, size_t count, si
 }
 
 /* The limit alone says nothing, a producer may only be slow: who gets nothing asks whether there is
- * anybody left to put something in, and looks once more. 0 with errno ETIMEDOUT: it waits for ever. */
+ * anybody left to put something in, and looks once more. 0 with errno ETIMEDOUT: for ever. */
 static size_t take(struct traffic *t, uint64_t *items, size_t count)
 {
     for (;;) {

@@ -8,11 +8,11 @@
  *   lock     a mutex lets one worker at a time do the three
  *   local    each worker counts for itself, and adds its sum once, at the end
  *
- * What can go wrong: a load, then a store, with nothing around them (--fault plain). Whether an update
- * gets lost is chance: so all do this until it happens, a thousand times at most, and eight times in
- * --count a worker offers its core to the others in between, as the system takes it now and then; or
- * one core might show nothing for long. --fault forced lets all workers meet between load and
- * store, so that of every round of W updates one survives.
+ * What can go wrong: a load, then a store, with nothing around them (--fault plain). Whether an
+ * update gets lost is chance: so all do this until it happens, a thousand times at most, and eight
+ * times in --count a worker offers its core to the others in between, as the system takes it now
+ * and then; or one core might show nothing for long. --fault forced lets all workers meet between
+ * load and store, so that of every round of W updates one survives.
  *
  * Run:     make run P=race ARGS="--variant all"
  * Try:     --variant all: what does sharing one cache line cost against counting alone?
@@ -244,7 +244,7 @@ int main(int argc, char **argv)
     program_fault(&program, opt.fault, status == PASS, opt.workers == 1
                       ? "one worker has nobody to race with"
                       : opt.count == 0 ? "there is nothing to count"
-                                       : "no two workers met, in a thousand runs: give more --count");
+                                       : "no two workers met in 1000 runs: give more --count");
     if (status == PASS)
         program_verdict(&program, true, "the counter is %zu times %zu", opt.workers, opt.count);
     return program_close(&program, status);

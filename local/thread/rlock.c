@@ -220,7 +220,8 @@ static enum status lock_twice(struct program *program)
     const int said = pthread_mutex_lock(&checking);
     pthread_mutex_unlock(&checking);
     pthread_mutex_lock(&normal);
-    const struct timespec deadline = clock_deadline(opt.limit); /* no other thread knows this lock */
+    /* No other thread knows this lock: nobody will give it back. */
+    const struct timespec deadline = clock_deadline(opt.limit);
     const int error = wait_mutex(&normal, &deadline);
     if (error == 0)
         pthread_mutex_unlock(&normal);
@@ -282,8 +283,8 @@ int main(int argc, char **argv)
         status = program_usage(&program, "--remove %zu: the box never holds so many: at most the "
                                "%zu of --add", opt.remove, opt.add);
     if (status == PASS && opt.depth > deepest())
-        status = program_usage(&program, "--depth %zu: a thread's stack holds no so many steps: at most "
-                               "%zu, or give it more by ulimit -s", opt.depth, deepest());
+        status = program_usage(&program, "--depth %zu: too deep for a thread's stack: at most %zu, or "
+                               "give it more by ulimit -s", opt.depth, deepest());
     if (status == PASS && opt.fault) {
         status = lock_twice(&program);
         program_fault(&program, opt.fault, status == PASS, "this system's mutexes let the owner in");

@@ -245,7 +245,8 @@ static enum status upgrade(struct program *program)
 
     pthread_rwlock_init(&lock, NULL);
     pthread_rwlock_rdlock(&lock);
-    const struct timespec deadline = clock_deadline(opt.limit); /* no other thread knows this lock */
+    /* No other thread knows this lock: nobody will give it back. */
+    const struct timespec deadline = clock_deadline(opt.limit);
     const int error = wait_to_write(&lock, &deadline);
     pthread_rwlock_unlock(&lock);
     pthread_rwlock_destroy(&lock);

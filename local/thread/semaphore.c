@@ -63,7 +63,7 @@ static const struct arg options[] = {
     { "hold", ARG_SECS, &opt.hold, "how long a worker stays inside", .max = TEAM_SECS_MAX },
     { "variant", ARG_CHOICE, &opt.variant, "what the semaphore counts", .choices = "permits|signal|all" },
     { "fault", ARG_CHOICE, &opt.fault, "make a mistake on purpose", .choices = "leak" },
-    { "limit", ARG_SECS, &opt.limit, "how long to wait before asking whether a permit can ever come",
+    { "limit", ARG_SECS, &opt.limit, "how long to wait before asking if a permit can ever come",
       .max = TEAM_SECS_MAX },
     { "seconds", ARG_SECS, &opt.secs, "time budget for one row" },
     { "iterations", ARG_SIZE, &opt.iterations, "samples of one row at most", .min = 1,
@@ -76,7 +76,7 @@ struct room {
     sem_t permits;    /* signal: values that may be read */
     uint64_t *values; /* signal alone */
     atomic_size_t inside, most, entries;
-    atomic_size_t kept, waiting; /* leak: permits of those that have left; workers that wait for ever */
+    atomic_size_t kept, waiting; /* leak: permits of those that left; workers that wait for ever */
     int error;
     char wrong[160];
 };

@@ -5,10 +5,10 @@
  * ("eager") into memory that the receiving side keeps ready, and ask first for large ones. A
  * program in which all ranks send first therefore works up to a size that nobody wrote down, and
  * hangs above it (see cycle). This program finds that size to the byte, and never hangs: it starts
- * a message by MPI_Isend while no receive is posted, and asks MPI_Test whether the send is complete.
- * --trips short messages go to the receiver and back meanwhile. They cannot overtake the first, so
- * what is not complete by then waits for a receive. Only now the receiver posts one, into which
- * every byte must arrive.
+ * a message by MPI_Isend while no receive is posted, and asks MPI_Test whether the send is
+ * complete. --trips short messages go to the receiver and back meanwhile. They cannot overtake the
+ * first, so what is not complete by then waits for a receive. Only now the receiver posts one, into
+ * which every byte must arrive.
  *
  * The limit belongs to the transport: it is found for rank 0 and itself, the next rank on its own
  * node, and the first rank on another node (or for --partner alone).
@@ -42,7 +42,7 @@ static struct {
     int partner;
     size_t trips, seed;
     const char *fault;
-} opt = { { 0, 1 << 20 }, -1, 3, 0, NULL };
+} opt = { { 0, 1 << 20 }, -1, 1, 0, NULL };
 
 static const struct arg options[] = {
     { "bytes", ARG_RANGE, &opt.bytes, "the limit is looked for between these sizes" },

@@ -56,8 +56,9 @@ static struct {
 } opt = { .meals = 20, .limit = 2, .timing = TIMING_DEFAULTS };
 
 static const struct arg options[] = {
-    { "meals", ARG_SIZE, &opt.meals, "how often each rank eats in one dinner" },
-    { "hold", ARG_SECS, &opt.hold, "how long a meal takes" },
+    { "meals", ARG_SIZE, &opt.meals, "how often each rank eats in one dinner",
+      .max = 1 << 20 },
+    { "hold", ARG_SECS, &opt.hold, "how long a meal takes", .max = 3600 },
     { "fault", ARG_CHOICE, &opt.fault, "all keep the left fork; or rank 0 keeps a copy of one",
       .choices = "symmetric|copy" },
     { "limit", ARG_SECS, &opt.limit, "after which a deadlock ends with status 3" },

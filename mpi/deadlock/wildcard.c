@@ -52,7 +52,7 @@ static struct {
 } opt = { .rounds = 20, .variant = "all", .limit = 2 };
 
 static const struct arg options[] = {
-    { "rounds", ARG_SIZE, &opt.rounds, "how often rank 0 asks" },
+    { "rounds", ARG_SIZE, &opt.rounds, "how often rank 0 asks", .max = 1 << 20 },
     { "variant", ARG_CHOICE, &opt.variant, "what tells results from answers",
       .choices = "tags|comm|mprobe|all" },
     { "fault", ARG_CHOICE, &opt.fault,

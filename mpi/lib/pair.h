@@ -20,9 +20,12 @@ struct pair {
 
 /* TIMING_ARGS() for a program that uses pair_run(): nobody else begins with it. */
 #define PAIR_ARGS(timing)                                                                          \
-    { "seconds", ARG_SECS, &(timing)->secs, "time budget for one row" },                           \
-        { "iterations", ARG_SIZE, &(timing)->iterations, "samples of one row at most", .min = 1 }, \
-        { "warmup", ARG_SIZE, &(timing)->warmup, "iterations before the first sample at least" },  \
+    { "seconds", ARG_SECS, &(timing)->secs, "time budget for one row",                  \
+          .max = TIMING_SECS_MAX },                                                                \
+        { "iterations", ARG_SIZE, &(timing)->iterations, "samples of one row at most", .min = 1,   \
+          .max = TIMING_ITERATIONS_MAX },                                                          \
+        { "warmup", ARG_SIZE, &(timing)->warmup, "iterations before the first sample at least",    \
+          .max = TIMING_WARMUP_MAX },                                                              \
     {                                                                                              \
         "as", ARG_CHOICE, &(timing)->as,                                                           \
             "measure as OSU's or Intel's benchmarks or NetPIPE do, to compare with them",          \

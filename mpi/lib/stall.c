@@ -185,7 +185,7 @@ static void stop_main(struct stall_job *job)
     const int64_t until = clock_ns() + (int64_t)(END_SECS * 1e9);
 
     flush_stdout(); /* what was printed before is not lost */
-    if (load(&job->post.state) == STALL_FINISHED || pthread_kill(job->main, SIGRTMAX))
+    if (pthread_kill(job->main, SIGRTMAX))
         return;
     while (!atomic_load(&stopped) && clock_ns() < until)
         poll(NULL, 0, 1);
@@ -297,12 +297,14 @@ static void hear_main(struct stall_job *job)
 static _Noreturn void obey(struct stall_job *job)
 {
     const struct stall_row row = { .step = stopped_step };
+    ssize_t heard;
     char word = STALL;
 
     stop_main(job);
-    if (line_say(job->line[1].fd, &row, ROW_BYTES))
-        while (recv(job->line[1].fd, &word, 1, 0) != 0 && word != END)
-            ;
+    line_say(job->line[1].fd, &row, ROW_BYTES);
+    do
+        heard = recv(job->line[1].fd, &word, 1, 0);
+    while ((heard == 1 && word != END) || (heard < 0 && (errno == EAGAIN || errno == EINTR)));
     end_rank(false);
 }
 

@@ -35,8 +35,8 @@ int lines_offer(struct lines_offer *offer, int ranks, bool one_node, int *listen
 /*
  * Rank 0, again and again until all ranks have reached it: takes the line of another rank, if one
  * comes within a millisecond, into lines[rank], and its host's name into rows[rank]. Lines that
- * were not made have fd -1 before. Who does not know the token is not answered. Returns 0, also where
- * none came, or an errno.
+ * were not made have fd -1 before. Who does not know the token is not answered. Returns 0, also
+ * where none came, or an errno.
  */
 int lines_accept(const struct lines_offer *offer, int listener, int ranks, struct pollfd *lines,
                  struct stall_row *rows);

@@ -24,10 +24,15 @@ struct timing_options {
 
 #define TIMING_DEFAULTS { .secs = 1, .iterations = 100000, .warmup = 5, .start = "barrier" }
 
+/* Bounds of the options: a day, and as many samples as are worth keeping. */
+enum { TIMING_SECS_MAX = 86400, TIMING_ITERATIONS_MAX = 1 << 30, TIMING_WARMUP_MAX = 1 << 20 };
+
 #define TIMING_ARGS(timing)                                                                        \
-    { "seconds", ARG_SECS, &(timing)->secs, "time budget for one row" },                           \
-    { "iterations", ARG_SIZE, &(timing)->iterations, "samples of one row at most", .min = 1 },     \
-    { "warmup", ARG_SIZE, &(timing)->warmup, "iterations before the first sample at least" },      \
+    { "seconds", ARG_SECS, &(timing)->secs, "time budget for one row", .max = TIMING_SECS_MAX },   \
+    { "iterations", ARG_SIZE, &(timing)->iterations, "samples of one row at most", .min = 1,       \
+      .max = TIMING_ITERATIONS_MAX },                                                              \
+    { "warmup", ARG_SIZE, &(timing)->warmup, "iterations before the first sample at least",        \
+      .max = TIMING_WARMUP_MAX },                                                                  \
     { "start", ARG_CHOICE, &(timing)->start,                                                       \
       "begin samples after two barriers, or at a time told before", .choices = "barrier|window" }, \
     { "as", ARG_CHOICE, &(timing)->as,                                                             \

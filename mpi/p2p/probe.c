@@ -43,7 +43,7 @@ static struct {
 } opt = { 100, 64 << 10, .variant = "all", .timing = TIMING_DEFAULTS };
 
 static const struct arg options[] = {
-    { "count", ARG_SIZE, &opt.count, "messages of each rank but 0" },
+    { "count", ARG_SIZE, &opt.count, "messages of each rank but 0", .max = 1 << 20 },
     { "max", ARG_SIZE, &opt.max, "bytes of the longest message" },
     { "variant", ARG_CHOICE, &opt.variant, "how rank 0 learns the length",
       .choices = "probe|mprobe|all" },

@@ -37,7 +37,7 @@ static struct {
 } opt = { .rounds = 3, .timing = TIMING_DEFAULTS };
 
 static const struct arg options[] = {
-    { "rounds", ARG_SIZE, &opt.rounds, "how often the token goes round" },
+    { "rounds", ARG_SIZE, &opt.rounds, "how often the token goes round", .max = 1 << 20 },
     { "show", ARG_FLAG, &opt.show, "print the token as each rank saw it last" },
     { "fault", ARG_CHOICE, &opt.fault, "the last rank passes on the token of the round before",
       .choices = "lost" },

@@ -86,7 +86,7 @@ runs_bound() {
     # shellcheck disable=SC2016  # expanded inside
     wrong "other jobs run on cores of this one: sh (process " salloc -Q -n 2 bash -c '
         srun --exact -n 1 -c 1 --cpu-bind=cores sh -c "while :; do :; done" "busy-$$" &
-        until p=$(pgrep -f "^sh -c while.* busy-$$\$") &&
+        until p=$(pgrep -f "^[^ ]*sh -c while.* busy-$$\$") &&
             grep -qx "Cpus_allowed_list:.[0-9]*" "/proc/$p/status"; do sleep 0.1; done
         output=$(srun --overlap -n 1 -c 1 --cpu-bind=map_cpu:0 "$0") status=$?
         echo "$output"

@@ -457,6 +457,7 @@ none_left() { ! pgrep -af "^$ranks "; }
     printf '#!/bin/sh\nkill -s USR1 $$\n' >"$root/build/local/thread/queue"
     run bash -c "'$root/jobs/launch' queue; exit \$?"
     [ "$status" = 138 ]
+    # shellcheck disable=SC2016  # expanded in the program
     printf '#!/bin/sh\ntrap "exit 9" USR2\n: >"$1"\nwhile :; do sleep 0.1; done\n' \
         >"$root/build/local/thread/queue"
     "$root/jobs/launch" queue "$BATS_TEST_TMPDIR/trapped" 3>&- &

@@ -14,7 +14,7 @@ setup() {
     cp -r "$jobs"/{doctor,checks,report,simulate,submit,platforms} "$root/jobs/"
     program mpi/collective/scatter local/thread/queue hybrid/stencil/stencil
     cd "$BATS_TEST_TMPDIR" || return
-    evil="a[\$(touch $BATS_TEST_TMPDIR/run)]"
+    evil="a[\$(:>$BATS_TEST_TMPDIR/run)]" # touch is not on every machine here
 }
 
 teardown() {
@@ -178,16 +178,14 @@ noting_launch() {
     run -1 on_machine "$root/jobs/doctor" out
     [[ $output == "FAIL  slots"*"not enough slots"* ]]
     clean "$output"
-    run -0 on_machine OMPI_MCA_x="$title$c1" "$root/jobs/launch" --dry-run scatter
+    run -0 on_machine OMPI_MCA_x="$title$c1" LOCKSTEP_LAUNCHER="x$title" "$root/jobs/launch" --dry-run scatter
     clean "$output"
     run -2 on_machine "$root/jobs/launch" --dry-run "no$title$c1"
     clean "$output"
     # one line of text, as JSON too
-    # shellcheck source=jobs/lib/outside.bash
-    . "$jobs/lib/outside.bash"
-    # shellcheck source=jobs/lib/json.bash
-    . "$jobs/lib/json.bash"
-    text=$(json_text "é \"a\" \\ $title$c1  ")
+    # shellcheck disable=SC2016
+    text=$(bash -c '. "$0/lib/outside.bash"; . "$0/lib/json.bash"; json_text "$1"' "$jobs" \
+        "é \"a\" \\ $title$c1  ")
     [ "$text" = '"é \"a\" \\  ]0;title  1m"' ]
 }
 
@@ -195,6 +193,7 @@ noting_launch() {
     command -v gcc >/dev/null || skip "gcc is missing: make deps run"
     machine ompi4
     ln -sf "$(command -v readelf)" "$bin/readelf"
+    script ldd ": >$BATS_TEST_TMPDIR/run"
     local name
     mkdir lib
     echo 'int MPI_Init(void) { return 0; }' >mpi.c
@@ -208,7 +207,7 @@ noting_launch() {
     gcc -o indirect main2.c -Llib -ldeep -Wl,--as-needed -Wl,-rpath-link,lib -Wl,-rpath,"$PWD/lib" \
         -Wl,--disable-new-dtags
     # a loader of its own, which is what ldd may start
-    printf '#!/bin/sh\ntouch %s/run\n' "$BATS_TEST_TMPDIR" >loader
+    printf '#!/bin/sh\n: >%s/run\n' "$BATS_TEST_TMPDIR" >loader
     chmod +x loader
     gcc -o trap main.c -Llib -lmpi -Wl,-rpath,"$PWD/lib" -Wl,--dynamic-linker="$PWD/loader"
     for name in direct indirect trap; do
@@ -220,12 +219,12 @@ noting_launch() {
     run -0 --separate-stderr on_machine "$root/jobs/launch" --dry-run -n 2 ./direct
     [[ $output == *"mpirun -n 2 "* ]]
     # and the doctor sees a library that is gone
-    rm lib/libmpi.so*
+    rm lib/libdeep.so
     mkdir -p "$root/build/mpi/p2p"
-    cp direct "$root/build/mpi/p2p/hello"
+    cp indirect "$root/build/mpi/p2p/hello"
     real awk paste tr seq uniq cut mktemp rm find stat ls
     run -1 on_machine "$root/jobs/doctor" --only built
-    [[ $output == "FAIL  built"*"does not find libmpi.so.40"*"> module load"* ]]
+    [[ $output == "FAIL  built"*"does not find libdeep.so"*"> module load"* ]]
 }
 
 @test "a tool that is missing is named, by each script that needs it" {
@@ -304,11 +303,37 @@ same() { # COMMAND...: prints the same with a comma as with a point; sets output
 }
 
 @test "launch hands the caller's locale on to the program" {
+    # shellcheck disable=SC2016
     printf '#!/bin/sh\necho "$LC_ALL ${LC_NUMERIC-none} $LANG"\n' >"$root/build/local/thread/queue"
     run -0 --separate-stderr env -u LC_NUMERIC LC_ALL=C.UTF-8 LANG=C "$root/jobs/launch" queue
     [ "$output" = "C.UTF-8 none C" ]
     run -0 --separate-stderr env -u LC_ALL LC_NUMERIC=C.UTF-8 LANG=C "$root/jobs/launch" queue
     [ "$output" = " C.UTF-8 C" ]
+}
+
+@test "every script comes in through the door" {
+    local file
+    cd "$BATS_TEST_DIRNAME/../.."
+    for file in jobs/{launch,doctor,submit,report,simulate} jobs/lib/cells.bash tests/bench/*; do
+        [[ $file != *.c ]] || continue
+        grep -qE '^\. .*(outside|ratios)\.bash"?$' "$file" || { echo "$file does not" && return 1; }
+    done
+    # all others in jobs/ are bind, and job scripts that call launch or source cells.bash
+    for file in jobs/*.sh; do
+        [[ $file != */site*.sh ]] || continue
+        # shellcheck disable=SC2016
+        grep -qE '^(exec )?"\$jobs/launch"|^\. "\$jobs/lib/cells.bash"' "$file" ||
+            { echo "$file does not" && return 1; }
+    done
+}
+
+@test "nodes: the names that the controller gives" {
+    noting_launch
+    machine SLURM_JOB_ID=7 SLURM_JOB_NODELIST=x
+    real awk cat date grep mkdir paste rm sort tail tr
+    script scontrol 'echo "a/../b"'
+    run -2 on_machine "$root/jobs/nodes.sh" f
+    [[ $output == "nodes: a/../b is no name of a node" ]]
 }
 
 # ---- simulate

@@ -5,6 +5,7 @@
 # browser.
 
 bats_require_minimum_version 1.5.0
+load ../wait
 
 root=$BATS_TEST_DIRNAME/../..
 
@@ -16,7 +17,7 @@ setup() {
 }
 
 report() {
-    timeout 60 "$root/jobs/report" "$@"
+    limited "$root/jobs/report" "$@"
 }
 
 records='def record: {program: "stencil", version: "1.0", mpi: "An MPI", ranks: 1, nodes: 1,
@@ -229,6 +230,32 @@ wrong: 1 of 1 row not verified' ]
     grep -q '2 workers reach 1.818 times' "$folder/report.html"
 }
 
+@test "regular files alone, and no control character of others on the terminal" {
+    mkfifo "$folder/pipe.json"
+    ln -s nowhere "$folder/gone.json"
+    run -2 report "$folder"
+    [[ $output == *"report: pipe.json: no regular file "*"no record in any .json file"* ]]
+    write one.json '{variant: "a\u001b]0;t\u0007\u009bb"} + timed(1) | record'
+    ln -s one.json "$folder/link.json"
+    cp "$folder/one.json" "$folder/"$'\e]0;t\a.json'
+    for format in table csv json; do
+        run -1 report --format $format "$folder"
+        [ "$(grep -c '^report: .*no regular file with a plain name: left out$' <<<"$output")" = 3 ]
+        [ "$(grep -c 'link.json.*a ]0;t  b' <<<"$output")" = 1 ]
+        run -1 env LC_ALL=C grep -aP '[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]' <<<"$output"
+    done
+}
+
+@test "many planned runs, each in a file of its own" {
+    write cells.json 'range(600) | {cell: "c\(.)", ranks: (. + 1), file: "c\(.).json"} | cell'
+    jq -nc "$records range(599) | {ranks: (. + 1)} + timed(1 / (. + 1)) | record" |
+        awk -v folder="$folder" '{ file = folder "/c" NR - 1 ".json"; print >file; close(file) }'
+    run -1 --separate-stderr report --format json "$folder"
+    [ "$(value cells 'map(.state) | group_by(.) | map("\(.[0]) \(length)") | .[]')" = $'FAILED 1\nok 599' ]
+    [ "$(value cells 'map(select(.state == "FAILED")) | .[0].why')" = 'c599.json is missing' ]
+    [ "$(value scaling 'map(select(.median_s != null)) | length')" = 599 ]
+}
+
 @test "one row, none, and wrong usage" {
     write one.json '{} + timed(1) | record'
     run -0 --separate-stderr report --output "$BATS_TEST_TMPDIR/else where" "$folder"
@@ -252,7 +279,7 @@ wrong: 1 of 1 row not verified' ]
 without() {
     local bin=$BATS_TEST_TMPDIR/without-$1 name
     mkdir -p "$bin"
-    for name in bash awk sed find sort basename dirname cp rm mkdir mktemp jq gnuplot cat; do
+    for name in bash awk sed find sort xargs basename dirname cp rm mkdir mktemp jq gnuplot cat; do
         [ "$name" = "$1" ] || ln -sf "$(command -v "$name")" "$bin/"
     done
     echo "$bin"
@@ -278,7 +305,7 @@ without() {
 }
 
 browse() { # browse WIDTH OPTION... URL
-    timeout 40 "$browser" --headless --no-sandbox --disable-gpu --enable-logging=stderr --v=0 \
+    limited "$browser" --headless --no-sandbox --disable-gpu --enable-logging=stderr --v=0 \
         --user-data-dir="$BATS_TEST_TMPDIR/browser" --host-resolver-rules='MAP * ~NOTFOUND' \
         --hide-scrollbars --window-size="$1,900" "${@:2}"
 }
@@ -322,7 +349,7 @@ look() { # look WIDTH OPTION...: what the probe saw, in $seen
 @test "what our programs write" {
     build=$root/${LOCKSTEP_BUILD:-build}
     start() { # start RANKS NAME PROGRAM ARGUMENT...
-        LOCKSTEP_BUILD=$build timeout 60 "$root/jobs/launch" -n "$1" "${@:3}" --format json \
+        LOCKSTEP_BUILD=$build limited "$root/jobs/launch" -n "$1" "${@:3}" --format json \
             --output "$folder/$2.json" 2>"$BATS_TEST_TMPDIR/$2.err"
     }
     for ranks in 1 2; do

@@ -2,6 +2,8 @@
 # What a system may withhold from a program with processes or threads: each of the descriptors 0 to 2, and
 # more processes. It says so, with the status of the contract, and nobody is left.
 
+load ../../wait
+
 setup() {
     cd "$BATS_TEST_DIRNAME/../../.." || exit
     build=${LOCKSTEP_BUILD:-build}
@@ -24,7 +26,7 @@ quick() { # quick PROGRAM: arguments for a short run
 run_with() {
     local expected=$1 got=0
     shift
-    MARK=$mark timeout 60 "$@" || got=$?
+    MARK=$mark limited "$@" || got=$?
     echo "$*: $got" >>"$BATS_TEST_TMPDIR/log"
     [ "$got" = "$expected" ]
 }
@@ -48,7 +50,7 @@ run_with() {
 few() {
     local count=$1 user=$((100000 + RANDOM)) got=0
     shift
-    MARK=$mark timeout 60 setpriv --reuid=$user --regid=$user --clear-groups \
+    MARK=$mark limited setpriv --reuid=$user --regid=$user --clear-groups \
         bash -c 'ulimit -u '"$count"' && exec "$@"' - "$build/local/$1" "${@:2}" \
         >"$BATS_TEST_TMPDIR/out" 2>&1 || got=$?
     echo "$*: $got: $(cat "$BATS_TEST_TMPDIR/out")"

@@ -60,7 +60,7 @@ static void is_our_own(void **state)
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
-/* What is there now may be taken, and not what the machine does not have, though malloc() gives it. */
+/* What is there may be taken, and not what the machine lacks, though malloc() may give it. */
 static void has_room(void **state)
 {
     (void)state;

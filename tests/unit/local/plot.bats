@@ -34,6 +34,25 @@ draw() { # draw FILE [ARGUMENT]...
     [[ $output == *"pingpong: --plot /nonexistent/one.svg: No such file or directory: "* ]]
 }
 
+@test "an older drawing stays until there is another; no two options write one file" {
+    local svg=$BATS_TEST_TMPDIR/old.svg
+    command -v gnuplot >/dev/null || skip "there is no gnuplot"
+    echo old >"$svg"
+    run draw "$svg" --bytes 8:4
+    [ "$status" = 2 ]
+    run draw "$svg" --bytes 0
+    [ "$status" = 1 ]
+    ln -s old.svg "$BATS_TEST_TMPDIR/link.svg"
+    run draw "$svg" --output "$BATS_TEST_TMPDIR/link.svg"
+    echo "$output"
+    [ "$status" = 2 ]
+    [[ $output == *"pingpong: --output and --plot: both are the file $svg: name two"* ]]
+    [ "$(cat "$svg")" = old ]
+    draw "$svg" --output "$BATS_TEST_TMPDIR/new.json" --format json
+    grep -q '<svg' "$svg"
+    grep -q '"median_s"' "$BATS_TEST_TMPDIR/new.json"
+}
+
 @test "a row that cannot stand on a logarithmic axis is left out; no row at all is told" {
     command -v gnuplot >/dev/null || skip "there is no gnuplot"
     run draw "$BATS_TEST_TMPDIR/none.svg" --bytes 0

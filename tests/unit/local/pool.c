@@ -124,7 +124,8 @@ static void waits_in_vain(void **state)
 static void refuses(void **state)
 {
     static const size_t workers[] = { SIZE_MAX, (size_t)1 << 61, (size_t)1 << 60 };
-    static const size_t capacities[] = { SIZE_MAX, SIZE_MAX / 16 + 1, (size_t)1 << 59, (size_t)1 << 40 };
+    static const size_t capacities[] = { SIZE_MAX, SIZE_MAX / 16 + 1, (size_t)1 << 59,
+                                         (size_t)1 << 44 };
     (void)state;
 
     for (size_t i = 0; i < sizeof workers / sizeof *workers; i++) {

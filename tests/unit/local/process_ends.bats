@@ -9,6 +9,14 @@ setup() {
     build=${LOCKSTEP_BUILD:-build}
     [ "$(uname)" = Linux ] || skip "children end with a killed parent on Linux alone"
     mark=lockstep-ends-$$-$BATS_TEST_NUMBER
+    rounds=$(seq "${LOCKSTEP_ROUNDS:-1}") # of killing: each at other moments
+}
+
+teardown() { # of a test that failed
+    local file
+    while read -r file; do
+        kill -KILL "$(basename "$(dirname "$file")")" 2>/dev/null || :
+    done < <(grep -lz "^MARK=$mark$" /proc/[0-9]*/environ 2>/dev/null)
 }
 
 # No process was started with our mark in its environment.
@@ -45,8 +53,9 @@ ends() {
 
 # A living child of a stopped process, or nothing.
 pick() {
-    local child state
-    for child in $(tr " " "\n" <"/proc/$1/task/$1/children" | shuf); do
+    local child state children=()
+    read -ra children 2>/dev/null <"/proc/$1/task/$1/children" || : # no newline ends the line
+    for child in $(shuf -e "${children[@]}"); do
         state=$(sed 's/.*) //' "/proc/$child/stat" 2>/dev/null) || continue
         [ "${state:0:1}" = Z ] || { echo "$child"; return; }
     done
@@ -105,7 +114,7 @@ none_named() {
 
 # Each of these takes long enough that it must be the death that ends it.
 @test "by the death of a child that waits for others, or others for it" {
-    for _ in 1 2 3; do
+    for _ in $rounds; do
         bereave process/barrier --workers 4 --phases 1M
         for variant in shm lock mq pipe; do
             bereave process/queue --variant $variant --producers 2 --consumers 3 --count 1M --seconds 60
@@ -118,7 +127,7 @@ none_named() {
 }
 
 @test "by the death of a child that the parent waits for" {
-    for _ in 1 2 3; do
+    for _ in $rounds; do
         for variant in pipe socketpair ring; do
             bereave process/pipe --count 0 --stages 0 --variant $variant --rounds 1000 --seconds 60
         done
@@ -137,7 +146,7 @@ none_named() {
 
 @test "by the death of a process beside an event loop" {
     [ -x "$build/local/async/executor" ] || skip "there is no libuv here"
-    for _ in 1 2 3; do
+    for _ in $rounds; do
         bereave async/executor --variant processes --count 200 --steps 256M
     done
 }

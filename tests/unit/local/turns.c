@@ -115,12 +115,44 @@ static void budget_and_refusals(void **state)
     }
 }
 
+struct fragile {
+    size_t calls, fails_at;
+    bool failed;
+};
+
+static void break_down(void *arg)
+{
+    struct fragile *const f = arg;
+
+    f->failed |= ++f->calls == f->fails_at; /* and stays so */
+}
+
+static void one_that_failed_ends_all(void **state)
+{
+    const struct stop_rule rule = { 5, 1000, 60, 0 };
+    (void)state;
+
+    for (size_t fails_at = 1; fails_at <= 100; fails_at += 33) {
+        struct fragile all[2] = { { .fails_at = fails_at }, { .fails_at = SIZE_MAX } };
+        struct turn turns[2];
+        for (int i = 0; i < 2; i++)
+            turns[i] = (struct turn){ .operation = break_down, .prepare = prepare, .arg = &all[i],
+                                      .failed = &all[i].failed };
+        assert_int_equal(turns_run(turns, 2, &rule), -1);
+        assert_int_equal(errno, ECANCELED);
+        assert_in_range(all[0].calls, fails_at, fails_at + 1); /* a warm-up may be done twice */
+        assert_true(all[1].calls < fails_at + 2);
+        assert_null(turns[0].samples);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(takes_turns),
         cmocka_unit_test(short_ones_in_batches),
         cmocka_unit_test(budget_and_refusals),
+        cmocka_unit_test(one_that_failed_ends_all),
     };
 
     return cmocka_run_group_tests_name("turns", tests, NULL, NULL) != 0;

@@ -113,8 +113,10 @@ static int in_vain_queue(const struct timespec *deadline)
 
 static void waits_as_long_as_told(void **state)
 {
-    int (*const rows[])(const struct timespec *) = { in_vain_semaphore, in_vain_mutex, in_vain_to_write,
-                                                     in_vain_condition, in_vain_gate, in_vain_queue };
+    int (*const rows[])(const struct timespec *) = {
+        in_vain_semaphore, in_vain_mutex, in_vain_to_write,
+        in_vain_condition, in_vain_gate,  in_vain_queue,
+    };
     (void)state;
 
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

@@ -156,14 +156,27 @@ static double largest_error(const struct clocks *clocks)
     return error;
 }
 
-/* A busy machine may spoil an estimate, again and again where no message comes in time for a while; a
- * wrong estimator never comes near. */
+/* The slowest of some messages at this moment: no estimate from messages can be expected to be much
+ * better on a machine that others keep busy. Offsets are whole seconds: a wrong one never comes near. */
+static double slowest_message(void)
+{
+    double slowest = 0;
+
+    for (int i = 0; i < 20; i++) {
+        const int64_t begin = clock_ns();
+        MPI_Barrier(w.comm);
+        slowest = fmax(slowest, clock_secs(begin, clock_ns()));
+    }
+    MPI_Allreduce(MPI_IN_PLACE, &slowest, 1, MPI_DOUBLE, MPI_MAX, w.comm);
+    return fmin(slowest, 0.5);
+}
+
 enum { TRIES = 1000 };
 
 static void known_offsets(void **state)
 {
     struct clocks clocks;
-    double error = INFINITY;
+    double error = INFINITY, good = 0;
     int count = 0, sharing = 0, expected = 0;
     (void)state;
 
@@ -176,11 +189,12 @@ static void known_offsets(void **state)
     MPI_Comm_size(clocks.sharing, &sharing);
     assert_int_equal(sharing, offsets[w.rank] == 0 ? expected : 1);
     assert_true(w.size == 1 || clocks_residual(&clocks) > 1); /* not synchronised yet */
-    for (int i = 0; i < TRIES && error >= 1e-3; i++) {
+    for (int i = 0; i < TRIES && error >= good; i++) {
         clocks_sync(&clocks, 0.2);
         error = largest_error(&clocks);
+        good = fmax(1e-3, slowest_message());
     }
-    assert_true(error < 1e-3);
+    assert_true(error < good);
     clocks_close(&clocks);
 }
 

@@ -11,7 +11,8 @@ setup() {
     [ -x "$program" ] || skip "$program was not built"
 }
 
-# stuck RANKS ARGS...: what it says, times and host names left out, is in $said.
+# stuck RANKS ARGS...: what it says, times and host names left out, is in $said. A rank that computes
+# on a busy machine may owe an answer at that moment, which one that is stuck cannot.
 stuck() {
     local ranks=$1
     shift
@@ -20,7 +21,8 @@ stuck() {
     run --separate-stderr limited jobs/launch -n "$ranks" "$BATS_TEST_TMPDIR/stall" "$@"
     # shellcheck disable=SC2154 # set by run
     said=$(sed -nE '/^(stalled|rank|cycle|no cycle)/ {
-        s/^(rank [0-9]+) \([^)]*\)/\1/; /^rank/ s/[0-9]+\.[0-9] s/T s/; p }' <<<"$stderr")
+        s/^(rank [0-9]+) \([^)]*\)/\1/; /^rank/ s/[0-9]+\.[0-9] s/T s/
+        s/no answer for T s/computing, for T s/; p }' <<<"$stderr")
     printf '%s\n' "$stderr"
     [ "$status" = 3 ]
 }
@@ -105,6 +107,13 @@ stalled: rank 0 has been so for more than 10 times the limit (limit 0.2 s)
 rank 0: in MPI_Recv from rank 1, tag 0, for T s
 rank 1: computing, for T s
 END
+    none_left
+}
+
+@test "no rank runs on when the first one has ended" {
+    stuck 4 --pattern awake
+    # shellcheck disable=SC2154 # set by run
+    [[ $stderr != *"ran on"* ]]
     none_left
 }
 

@@ -21,6 +21,7 @@
  * Test(3): -n 3 --pattern any
  * Test(3): -n 4 --pattern part
  * Test(3): -n 2 --pattern hidden --limit 0.1
+ * Test(3): -n 3 --pattern awake
  * Test:    -n 1 --pattern safe
  * Test:    -n 3 --pattern safe
  * Test:    -n 5 --pattern safe
@@ -39,13 +40,18 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "local/lib/clock.h"
 #include "mpi/lib/stall.h"
+#include "mpi/lib/stall_lines.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
 
@@ -61,8 +67,8 @@ static struct {
 
 static const struct arg options[] = {
     { "pattern", ARG_CHOICE, &opt.pattern, "what the ranks do",
-      .choices = "ring|finish|skip|comms|any|part|hidden|safe|slow|transfer|collective|mpilens|"
-                 "refused" },
+      .choices = "ring|finish|skip|comms|any|part|hidden|awake|safe|slow|transfer|collective|"
+                 "mpilens|refused" },
     { "limit", ARG_SECS, &opt.limit, "what a call may last" },
     { "root", ARG_INT, &opt.root, "the rank that does not play along" },
     ARGS_END,
@@ -406,6 +412,34 @@ static void hidden(void)
 }
 
 /* Round after round as it should be, for longer than the limit. */
+/* Each rank holds a lock while it lives. A main thread that sees that another rank has ended says
+ * so: all of them must have stopped before that. */
+static void awake(void)
+{
+    char name[] = "/tmp/lockstep-stall.XXXXXX";
+    int file = w.rank == 0 ? mkstemp(name) : -1;
+    struct flock mine = { .l_type = F_WRLCK, .l_start = w.rank, .l_len = 1 };
+
+    MPI_Bcast(name, sizeof name, MPI_CHAR, 0, w.comm);
+    if (w.rank > 0)
+        file = open(name, O_RDWR);
+    if (file < 0 || fcntl(file, F_SETLK, &mine))
+        world_abort(&w, UNABLE, "%s: %s", name, strerror(errno));
+    MPI_Barrier(w.comm);
+    if (w.rank == 0)
+        unlink(name);
+    stall_enter(&stall, "MPI_Recv", (w.rank + 1) % w.size, 0);
+    for (int rank = 0;; rank = (rank + 1) % w.size) {
+        struct flock other = { .l_type = F_WRLCK, .l_start = rank, .l_len = 1 };
+        fcntl(file, F_GETLK, &other); /* asks nothing of the own lock */
+        if (rank != w.rank && other.l_type == F_UNLCK) {
+            fprintf(stderr, "rank %d ran on when rank %d had ended\n", w.rank, rank);
+            _exit(14);
+        }
+        poll(NULL, 0, rank == 0);
+    }
+}
+
 static void safe(void)
 {
     const int to = (w.rank + 1) % w.size, from = (w.rank + w.size - 1) % w.size;
@@ -463,6 +497,7 @@ static void run(const char *pattern)
         { "any", any },
         { "part", part },
         { "hidden", hidden },
+        { "awake", awake },
         { "safe", safe },
         { "slow", slow },
         { "transfer", transfer },
@@ -512,9 +547,39 @@ static enum status test_job(void)
     return right ? PASS : FAIL;
 }
 
+/* Where rank 0 listens, and that it takes nobody who does not know the token, nor waits. */
+static void listener(void **state)
+{
+    (void)state;
+    for (int one_node = 0; one_node < 2; one_node++) {
+        struct lines_offer offer = { 0 };
+        struct sockaddr_in at;
+        socklen_t length = sizeof at;
+        struct pollfd lines[] = { { .fd = -1 }, { .fd = -1 } };
+        struct stall_row row[2];
+        int fd = -1;
+
+        assert_int_equal(lines_offer(&offer, 2, one_node, &fd), 0);
+        assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &length), 0);
+        assert_int_equal(ntohl(at.sin_addr.s_addr), one_node ? INADDR_LOOPBACK : INADDR_ANY);
+        if (one_node)
+            assert_int_equal(offer.count, 0);
+        assert_int_equal(lines_accept(&offer, fd, 2, lines, row), 0);
+        at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        const int stranger = socket(AF_INET, SOCK_STREAM, 0);
+        assert_int_equal(connect(stranger, (struct sockaddr *)&at, sizeof at), 0);
+        for (size_t i = 0; i < 100; i++)
+            assert_int_equal(send(stranger, "0", 1, MSG_NOSIGNAL), 1);
+        assert_int_equal(lines_accept(&offer, fd, 2, lines, row), 0);
+        assert_int_equal(lines[1].fd, -1);
+        close(stranger);
+        close(fd);
+    }
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(verdicts),    cmocka_unit_test(descriptions), cmocka_unit_test(many_ranks),
-    cmocka_unit_test(not_started), cmocka_unit_test(busy_writer),
+    cmocka_unit_test(not_started), cmocka_unit_test(busy_writer),  cmocka_unit_test(listener),
 };
 
 int main(int argc, char **argv)
