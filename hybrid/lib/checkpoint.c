@@ -161,8 +161,8 @@ static void begin(struct file_draft *draft, const char *path, uint64_t bytes, ch
         snprintf(error, error_size, "%s: %s", path, strerror(failure));
 }
 
-/* Opened again: other nodes have made it longer. A file is there after a crash only when its data is
- * on the disk, and its name. */
+/* Opened again: other nodes have made it longer. A file is there after a crash only when its data
+ * is on the disk, and its name. */
 static void finish(struct file_draft *draft, const char *path, uint64_t bytes, char *error,
                    size_t error_size)
 {

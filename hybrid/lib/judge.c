@@ -281,7 +281,8 @@ static int judge_pairs(const struct layout *layout, const struct cores *cores, s
                  "%s, while %d core%s of this node%s %s idle", layout->numbers[a],
                  layout->numbers[b], plural(hwloc_bitmap_weight(sets->masks)), list_of_cores,
                  idle ? idle : beyond, plural(idle ? idle : beyond),
-                 idle ? "" : ", which the job did not ask for,", (idle ? idle : beyond) == 1 ? "is" : "are");
+                 idle ? "" : ", which the job did not ask for,",
+                 (idle ? idle : beyond) == 1 ? "is" : "are");
         }
     for (int r = 0; r < ranks && of; r++)
         hwloc_bitmap_free(of[r]);
@@ -390,8 +391,8 @@ int judge_layout(const struct layout *layout, struct finding *findings, int most
     hwloc_const_bitmap_t *const masks = all_masks(layout);
     int status = -1;
 
-    if (masks && open_cores(layout->topology, &cores) == 0 && open_cores(layout->topology, &own) == 0 &&
-        sets.masks)
+    if (masks && open_cores(layout->topology, &cores) == 0 &&
+        open_cores(layout->topology, &own) == 0 && sets.masks)
         status = judge(layout, &cores, &own, masks, &sets, &list);
     close_cores(&own);
     close_cores(&cores);

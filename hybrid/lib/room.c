@@ -21,7 +21,7 @@ static uint64_t free_bytes(const char *folder)
     return statvfs(folder, &system) ? UINT64_MAX : (uint64_t)system.f_frsize * system.f_bavail;
 }
 
-/* What can be had without the system ending a process for it; all there is, where that is not known. */
+/* What can be had without the system ending a process for it; where that is not known, all. */
 static uint64_t memory_bytes(void)
 {
     const long pages = sysconf(_SC_PHYS_PAGES), bytes = sysconf(_SC_PAGESIZE);

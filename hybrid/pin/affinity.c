@@ -405,7 +405,7 @@ static enum status load_machine(hwloc_topology_t *topology)
     return PASS;
 }
 
-/* PUs by the system's numbers, freed by the caller: hwloc would look through all of them for each. */
+/* PUs by the system's numbers, freed by the caller: hwloc would look through all for each. */
 static hwloc_obj_t *list_pus(struct world *w, hwloc_topology_t topology)
 {
     const int last = hwloc_bitmap_last(hwloc_topology_get_complete_cpuset(topology));
@@ -457,7 +457,8 @@ static enum status read_granted(hwloc_topology_t topology, hwloc_bitmap_t grante
             is_list = strtoul(c, NULL, 10) < CPUS_MOST;
     }
     if (!is_list || hwloc_bitmap_list_sscanf(granted, opt.granted)) {
-        program_error("--granted %s: not a list of CPUs: give their numbers, as 0-3,8", opt.granted);
+        program_error("--granted %s: not a list of CPUs: give their numbers, as 0-3,8",
+                      opt.granted);
         return USAGE;
     }
     hwloc_bitmap_and(granted, granted, allowed);
@@ -561,7 +562,8 @@ int main(int argc, char **argv)
     if (status == PASS && opt.draw) { /* told before the ranks are looked at */
         const bool can = w.rank > 0 || file_writable(opt.draw) == 0;
         if (!can)
-            program_error("--draw %s: %s: name a file that can be written", opt.draw, strerror(errno));
+            program_error("--draw %s: %s: name a file that can be written", opt.draw,
+                          strerror(errno));
         status = world_agree(&w, can ? PASS : USAGE);
     }
     if (status == PASS && !opt.plan && (opt.topology || opt.granted))

@@ -848,8 +848,8 @@ static void clear_drafts(struct world *w)
     const int swept = opt.checkpoint && w->rank == 0 ? file_sweep(opt.checkpoint) : 0;
 
     if (swept > 0)
-        program_note(&w->program, "removed %d unfinished checkpoint%s of runs that were killed", swept,
-                     swept == 1 ? "" : "s");
+        program_note(&w->program, "removed %d unfinished checkpoint%s of runs that were killed",
+                     swept, swept == 1 ? "" : "s");
 }
 
 /* Fills the plane, with the file's field where there is one to go on from. */

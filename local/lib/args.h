@@ -36,7 +36,7 @@ struct arg {
     void *value;      /* what it holds before args_parse() is the default that --help shows */
     const char *help; /* a line, in lower case, units named */
     const char *choices; /* ARG_CHOICE: the words, "posix|cond|spin" */
-    size_t min;          /* the least size, or number above 0, that is accepted; 0: that of the kind */
+    size_t min;          /* the least size, or number above 0, accepted; 0: that of the kind */
     size_t max;          /* the largest number, size or whole seconds accepted; 0: that of the kind,
                           * see below. --help prints it */
 };

@@ -134,7 +134,8 @@ bool file_same(const char *one, const char *other)
     const bool there = stat(one, &a) == 0, other_there = stat(other, &b) == 0;
     if (there || other_there)
         return there && other_there && S_ISREG(a.st_mode) && is_one(&a, &b);
-    char *const folder = folder_of(one, &one_base), *const other_folder = folder_of(other, &other_base);
+    char *const folder = folder_of(one, &one_base);
+    char *const other_folder = folder_of(other, &other_base);
     const bool same = folder && other_folder && stat(folder, &a) == 0 &&
                       stat(other_folder, &b) == 0 && is_one(&a, &b) &&
                       strcmp(one_base, other_base) == 0;

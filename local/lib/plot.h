@@ -49,7 +49,8 @@ struct plot {
 
 /*
  * Whether the plot can be made: .svg or .png, a file that can be written (it is made, empty, if
- * there is none; what it holds stays until the plot is drawn) and gnuplot. PASS, also if nothing is to be drawn; else USAGE or UNABLE with a sentence in `error`.
+ * there is none; what it holds stays until the plot is drawn) and gnuplot. PASS,
+ * also if nothing is to be drawn; else USAGE or UNABLE with a sentence in `error`.
  */
 enum status plot_check(const struct plot *plot, char *error, size_t error_size);
 

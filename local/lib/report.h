@@ -71,7 +71,8 @@ struct report {
 /*
  * Opens a report in `format` ("table", "csv", "json") on the file `path`, or on stdout for NULL, and
  * where `path` is the file that stdout goes to. What a regular file holds stays until the first row,
- * or report_close(): a program may still be refused. Returns 0, or -1 with errno: EINVAL for another format, ENOTSUP for json in a build without
+ * or report_close(): a program may still be refused.
+ * Returns 0, or -1 with errno: EINVAL for another format, ENOTSUP for json in a build without
  * jansson, or that of open.
  */
 int report_open(struct report *report, const char *format, const char *path);
