@@ -61,7 +61,7 @@ all_scatter() {
 
 killed_rank() { # killed_rank COMMAND...: kills one of its ranks while they scatter
     local victim
-    limited "$@" --count 1M --seconds 1e6 --iterations 100M >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
+    limited "$@" --count 1M --seconds 86400 --iterations 100M >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
     until_true all_scatter
     victim=$(pgrep -f "^$scatter --count" | tail -n 1)
     kill -KILL "$victim"
@@ -85,7 +85,7 @@ killed_rank() { # killed_rank COMMAND...: kills one of its ranks while they scat
 
 @test "SIGTERM to jobs/launch ends all ranks" {
     local launch
-    jobs/launch -n 4 "$scatter" --count 1M --seconds 1e6 --iterations 100M \
+    jobs/launch -n 4 "$scatter" --count 1M --seconds 86400 --iterations 100M \
         >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
     launch=$!
     until_true all_scatter

@@ -17,7 +17,7 @@ teardown() {
 
 @test "a rank killed at any moment, also in MPI_Init and MPI_Finalize: status not 0, nobody left" {
     for tenths in 0 1 2 3 4 5 6 7 8 9 10 12 15; do
-        limited jobs/launch -n 4 "$scatter" --count 1M --seconds 1e6 --iterations 100M >/dev/null 2>&1 &
+        limited jobs/launch -n 4 "$scatter" --count 1M --seconds 86400 --iterations 100M >/dev/null 2>&1 &
         sleep "$(printf '%d.%d' $((tenths / 10)) $((tenths % 10)))"
         victim=
         until_true has_started
