@@ -3,8 +3,8 @@
 
 load session
 
-# Of h3's link it is sure that it is slow, of the others on a busy machine that they may be: so h3 is
-# held to its rate, and what the program says of slow hosts is compared with its own figures.
+# Of h3's link it is sure that it is slow; on a busy machine others may be as well. So h3 is held to
+# its rate, and what the program says of slow hosts is compared with its own figures.
 setup_file() {
     session_start hosts --hosts 4 --slots 2 --rate h3=25
 }

@@ -11,8 +11,8 @@ setup() {
     [ -x "$program" ] || skip "$program was not built"
 }
 
-# stuck RANKS ARGS...: what it says, times and host names left out, is in $said. A rank that computes
-# on a busy machine may owe an answer at that moment, which one that is stuck cannot.
+# stuck RANKS ARGS...: what it says, times and host names left out, is in $said. A rank that
+# computes on a busy machine may owe an answer at that moment, which one that is stuck cannot.
 stuck() {
     local ranks=$1
     shift
