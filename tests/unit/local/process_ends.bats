@@ -68,6 +68,10 @@ end_of() {
     [ "${fields:0:1}" != Z ] || echo "${fields##* }"
 }
 
+has_ended() {
+    [[ $(sed 's/.*) //' "/proc/$1/stat" 2>/dev/null) != [!Z]* ]]
+}
+
 # bereave PROGRAM ARGUMENT...: kills a child of it at some moment. While the parent is stopped, so that
 # the child is there, and dies of that. It has to end with 1, a sentence, and nobody and nothing left.
 bereave() {
@@ -93,10 +97,8 @@ bereave() {
     [ -n "$child" ]
     kill -CONT $parent
     since=${EPOCHREALTIME/[.,]/}
-    (sleep "$hang_secs"; kill -KILL $parent) 3>&- 2>/dev/null & # for who waits for the dead
-    local watch=$!
+    until_true has_ended $parent # teardown kills who waits for the dead
     wait $parent || status=$?
-    kill $watch 2>/dev/null || :
     echo "$*: status $status $(((${EPOCHREALTIME/[.,]/} - since) / 1000)) ms after its child $child was killed"
     cat "$BATS_TEST_TMPDIR/out"
     [ "$status" = 1 ]
