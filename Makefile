@@ -83,7 +83,7 @@ layer    = $(firstword $(subst /, ,$(patsubst tests/unit/%,%,$(1))))
 compiler = $(if $(sim),smpicc,$(if $(filter local,$(call layer,$(1))),$(CC),OMPI_CC='$(CC)' MPICH_CC='$(CC)' $(MPICC)))
 openmp   = $(if $(filter openmp,$(call needs,$(call layer,$(1))) $(call needs,$(patsubst %/,%,$(dir $(1))))),-fopenmp)
 archives = $(patsubst %,$(BUILD)/%.a,$(filter $(present),$(libraries_$(call layer,$(1)))))
-linked   = -lm $(has_jansson:yes=-ljansson) $(has_png:yes=-lpng) $(if $(filter hybrid,$(call layer,$(1))),-lhwloc) \
+linked   = -lm $(if $(filter local,$(call layer,$(1))),,-ldl) $(has_jansson:yes=-ljansson) $(has_png:yes=-lpng) $(if $(filter hybrid,$(call layer,$(1))),-lhwloc) \
            $(if $(filter local/async/% local/data/compare,$(1)),$(has_uv:yes=-luv)) \
            $(if $(filter hybrid/linear/summa,$(1)),$(has_blas:yes=-lopenblas)) $(if $(filter tests/%,$(1)),-lcmocka) \
            $(if $(filter asan,$(MODE)),tests/keep_loaded.c)

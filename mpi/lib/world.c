@@ -2,6 +2,7 @@
 #include "local/lib/clock.h"
 #include "local/lib/cpus.h"
 #include "local/lib/size.h"
+#include "mpi/lib/components.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -157,6 +158,7 @@ enum status world_open(struct world *world, int argc, char **argv, int required,
     const int64_t before = clock_ns();
     MPI_Init_thread(&argc, &argv, required, &provided);
     world->init_secs = clock_secs(before, clock_ns());
+    components_keep();
     MPI_Comm_dup(MPI_COMM_WORLD, &world->comm);
     MPI_Comm_create_errhandler(on_error, &handler);
     MPI_Comm_set_errhandler(world->comm, handler);
