@@ -61,44 +61,50 @@ pick() {
     done
 }
 
-# What a dead child that nobody has waited for ended by, as the system has it: 9 for SIGKILL.
+# What a dead child that nobody has waited for ended by, as the system has it: 9 for SIGKILL, nothing for
+# one that is gone. Fails while it lives.
 end_of() {
     local fields
     fields=$(sed 's/.*) //' "/proc/$1/stat" 2>/dev/null) || return 0
-    [ "${fields:0:1}" != Z ] || echo "${fields##* }"
+    [ "${fields:0:1}" = Z ] && echo "${fields##* }"
 }
 
 has_ended() {
     [[ $(sed 's/.*) //' "/proc/$1/stat" 2>/dev/null) != [!Z]* ]]
 }
 
-# bereave PROGRAM ARGUMENT...: kills a child of it at some moment. While the parent is stopped, so that
-# the child is there, and dies of that. It has to end with 1, a sentence, and nobody and nothing left.
-bereave() {
-    local parent child="" since status=0
-    MARK=$mark "$build/local/$1" "${@:2}" >"$BATS_TEST_TMPDIR/out" 2>&1 &
+# strike PAUSE PROGRAM ARGUMENT...: starts it and kills a child of it after a while. The parent is
+# stopped meanwhile, so that the child is there, and dies of that. Fails if the program was faster.
+strike() {
+    MARK=$mark "$build/local/$2" "${@:3}" >"$BATS_TEST_TMPDIR/out" 2>&1 &
     parent=$!
-    sleep "0.$((RANDOM % 2))$((RANDOM % 10))"
-    for _ in $(seq 500); do
-        kill -STOP $parent || break
-        child=$(pick $parent)
+    sleep "$1"
+    while ! has_ended "$parent" && kill -STOP "$parent"; do
+        child=$(pick "$parent")
         if [ -n "$child" ]; then
             kill -KILL "$child" 2>/dev/null || :
-            for _ in $(seq 100); do
-                [ -z "$(end_of "$child")" ] || break
-                sleep 0.01
-            done
-            [ "$(end_of "$child")" != 9 ] || break
-            child=
+            until_true end_of "$child"
+            [ "$(end_of "$child")" != 9 ] || return 0
         fi
-        kill -CONT $parent
+        kill -CONT "$parent"
         sleep 0.003
     done
+    return 1
+}
+
+# bereave PROGRAM ARGUMENT...: kills a child of it at some moment. It has to end with 1, a sentence, and
+# nobody and nothing left.
+bereave() {
+    local parent child since status=0 tries
+    for tries in {1..1000}; do
+        ! strike "0.$((tries == 1 ? RANDOM % 2 : 0))$((RANDOM % 10))" "$@" || break
+        wait "$parent" # it has done its work, and ended with 0
+    done
     [ -n "$child" ]
-    kill -CONT $parent
+    kill -CONT "$parent"
     since=${EPOCHREALTIME/[.,]/}
-    until_true has_ended $parent # teardown kills who waits for the dead
-    wait $parent || status=$?
+    until_true has_ended "$parent" # teardown kills who waits for the dead
+    wait "$parent" || status=$?
     echo "$*: status $status $(((${EPOCHREALTIME/[.,]/} - since) / 1000)) ms after its child $child was killed"
     cat "$BATS_TEST_TMPDIR/out"
     [ "$status" = 1 ]
