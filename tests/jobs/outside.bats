@@ -58,8 +58,8 @@ refused() { # NAME=VALUE...
     run -0 --separate-stderr launch OMP_NUM_THREADS=' 08,2'
     [[ $output == *--map-by*:PE=8* || $output == *"-c 8 "* ]]
     # more than a launcher can start
-    run -2 launch SLURM_NTASKS=9999999 SLURM_HET_SIZE=2 SLURM_NTASKS_HET_GROUP_0=9999999 \
-        SLURM_NTASKS_HET_GROUP_1=9999999
+    run -2 launch SLURM_NTASKS=9999999 SLURM_HET_SIZE=2 SLURM_TASKS_PER_NODE_HET_GROUP_0=9999999 \
+        SLURM_TASKS_PER_NODE_HET_GROUP_1=9999999
     [[ $output == "launch: 19999998 ranks, from the tasks of job 7: "* ]]
 }
 
@@ -193,6 +193,7 @@ noting_launch() {
     command -v gcc >/dev/null || skip "gcc is missing: make deps run"
     machine ompi4
     ln -sf "$(command -v readelf)" "$bin/readelf"
+    rm "$bin/ld.so"
     script ldd ": >$BATS_TEST_TMPDIR/run"
     local name
     mkdir lib
